@@ -66,3 +66,53 @@ class Config:
         layer = attention + 3 * self.model_dim * self.ffn_dim + 2 * self.model_dim
         head = 0 if self.tied_embeddings else self.model_dim * self.vocab_size
         return self.vocab_size * self.model_dim + self.num_layers * layer + self.model_dim + head
+
+    def check_room(self, prompt_length: int, max_new_tokens: int) -> None:
+        """Refuse a generation that the context cannot hold.
+
+        >>> Config(7, 1, 4, 2, 1, 2, 5, context_length=8).check_room(prompt_length=9, max_new_tokens=1)
+        Traceback (most recent call last):
+        minillm.errors.InputError: The prompt has 9 tokens and the context 8; shorten the prompt.
+        """
+        if prompt_length < 1:
+            raise InputError("The prompt is empty; give at least one token.")
+        if max_new_tokens < 1:
+            raise InputError(f"{max_new_tokens} new tokens were asked for; ask for at least 1.")
+        if prompt_length > self.context_length:
+            raise InputError(
+                f"The prompt has {prompt_length} tokens and the context {self.context_length}; shorten the prompt."
+            )
+        if prompt_length + max_new_tokens > self.context_length:
+            raise InputError(
+                f"{prompt_length} prompt tokens and {max_new_tokens} new ones exceed the context of "
+                f"{self.context_length}; ask for at most {self.context_length - prompt_length} new tokens."
+            )
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How to choose the next token from its logits. Temperature 0 is greedy: the likeliest, always.
+
+    >>> Sampling(top_p=1.5)
+    Traceback (most recent call last):
+    minillm.errors.InputError: Sampling: top_p is 1.5; it must be above 0 and at most 1.
+    """
+
+    temperature: float = 1.0  # the logits are divided by it
+    top_k: int | None = None  # only the k likeliest tokens
+    top_p: float | None = None  # only the likeliest tokens whose shares together reach p
+
+    def __post_init__(self) -> None:
+        """Refuse settings that have no meaning."""
+        if not 0 <= self.temperature < float("inf"):
+            raise InputError(f"Sampling: temperature is {self.temperature}; it must be 0 (greedy) or more.")
+        if self.top_k is not None and self.top_k < 1:
+            raise InputError(f"Sampling: top_k is {self.top_k}; it must be at least 1.")
+        if self.top_p is not None and not 0 < self.top_p <= 1:
+            raise InputError(f"Sampling: top_p is {self.top_p}; it must be above 0 and at most 1.")
+
+
+GREEDY = Sampling(temperature=0.0)
+
+# The smallest model with two query heads on one key/value head, for examples.
+TINY = Config(vocab_size=7, num_layers=1, model_dim=4, num_heads=2, num_kv_heads=1, head_dim=2, ffn_dim=5)

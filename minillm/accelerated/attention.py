@@ -1,0 +1,122 @@
+"""Attention, jitted: `minillm.reference.attention` for CPU, GPU and TPU."""
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Float
+
+from minillm.accelerated.cache import LayerCache, append
+from minillm.accelerated.linear import Weight, linear
+from minillm.accelerated.rotary import rotary_embedding
+from minillm.accelerated.softmax import masked_softmax, softmax
+from minillm.axes import Hidden, Key, Mask, Query, Rotation, Value, checked, wide
+from minillm.errors import InputError
+
+_BLOCK = 256  # positions of the cache that are read together
+
+
+class AttentionWeights(NamedTuple):
+    """As the reference; each matrix plain or `Transposed`."""
+
+    query: Weight
+    key: Weight
+    value: Weight
+    output: Weight
+
+
+@partial(jax.jit, static_argnames=("query_length", "key_length", "window"))
+def causal_mask(query_length: int, key_length: int, offset: Any = 0, window: int | None = None) -> Mask:
+    """As the reference; `offset` may be traced, so that one program serves every position."""
+    query_position = offset + jnp.arange(query_length)[:, None]
+    key_position = jnp.arange(key_length)
+    mask = key_position <= query_position
+    return mask if window is None else mask & (key_position > query_position - window)
+
+
+@partial(jax.jit, static_argnames="scale")
+@checked
+def scaled_dot_product_attention(
+    query: Query, key: Key, value: Value, mask: Mask | None = None, scale: float | None = None
+) -> Query:
+    """As the reference."""
+    queries, keys, values = _group(query, key), jnp.moveaxis(key, -3, -2), jnp.moveaxis(value, -3, -2)
+    scale = query.shape[-1] ** -0.5 if scale is None else scale
+    scores = _ungroup_heads(jnp.einsum("...kgth,...ksh->...kgts", queries, keys) * scale)
+    weights = softmax(scores) if mask is None else masked_softmax(scores, mask)
+    out = jnp.einsum("...kgts,...ksh->...kgth", weights.reshape(*queries.shape[:-1], -1), values)
+    return jnp.moveaxis(_ungroup_heads(out), -3, -2)
+
+
+@partial(jax.jit, static_argnames="head_dim")
+@checked
+def multi_head_attention(
+    x: Hidden,
+    weights: AttentionWeights,
+    head_dim: int,
+    mask: Mask | None = None,
+    rotation: tuple[Rotation, Rotation] | None = None,
+    cache: LayerCache | None = None,
+    start: Any = 0,
+) -> tuple[Hidden, LayerCache | None]:
+    """Differs: shapes are fixed under `jit`, so with a cache `mask` is over its whole capacity (T, S)."""
+    weights = AttentionWeights(*weights)
+    query, key, value = (
+        linear(x, w).reshape(*x.shape[:-1], -1, head_dim) for w in (weights.query, weights.key, weights.value)
+    )
+    if rotation is not None:
+        query, key = rotary_embedding(query, *rotation), rotary_embedding(key, *rotation)
+    if cache is None:
+        out = scaled_dot_product_attention(query, key, value, mask)
+    else:
+        cache = append(cache, key, value, start)
+        out = attention_over_cache(query, cache, mask, start + x.shape[-2])
+    return linear(out.reshape(*x.shape[:-1], -1), weights.output), cache
+
+
+def attention_over_cache(query: Query, cache: LayerCache, mask: Mask | None, filled: Any) -> Query:
+    """Attention to the first `filled` positions of a cache, reading only the blocks that hold any.
+
+    One program for every length. Block by block the softmax is kept as a running maximum m, a sum l of
+    exp(score - m) and the output o before division by l (Milakov & Gimelshein 2018, algorithm 3).
+    """
+    queries = _group(wide(query), jnp.moveaxis(cache.key, -3, -2))
+    T, S = query.shape[-3], cache.key.shape[-2]
+    block, axis = min(_BLOCK, S), cache.key.ndim - 2
+    mask = jnp.ones((T, S), bool) if mask is None else jnp.broadcast_to(mask, (T, S))
+
+    def add_block(index: Any, state: Any) -> Any:
+        largest, total, out = state
+        first = jnp.minimum(index * block, S - block)  # the last block is moved back to fit, and overlaps
+        positions = first + jnp.arange(block)
+        visible = jax.lax.dynamic_slice_in_dim(mask, first, block, 1)
+        visible &= (positions >= index * block) & (positions < filled)
+        keys, values = (wide(jax.lax.dynamic_slice_in_dim(past, first, block, axis)) for past in cache)
+        scores = jnp.einsum("...kgth,...ksh->...kgts", queries, keys) * query.shape[-1] ** -0.5
+        scores = jnp.where(visible, scores, -jnp.inf)
+        new_largest = jnp.maximum(largest, jnp.max(scores, axis=-1))
+        reachable = jnp.where(jnp.isneginf(new_largest), 0, new_largest)  # a row that saw nothing yet
+        powers = jnp.exp(scores - reachable[..., None])
+        shrink = jnp.exp(largest - reachable)
+        out = out * shrink[..., None] + jnp.einsum("...kgts,...ksh->...kgth", powers, values)
+        return new_largest, total * shrink + jnp.sum(powers, axis=-1), out
+
+    empty = jnp.zeros(queries.shape[:-1], queries.dtype)
+    state = (empty - jnp.inf, empty, jnp.zeros_like(queries))
+    _, total, out = jax.lax.fori_loop(0, (filled + block - 1) // block, add_block, state)
+    out = out / jnp.where(total == 0, 1, total)[..., None]
+    return jnp.moveaxis(_ungroup_heads(out), -3, -2).astype(query.dtype)
+
+
+def _group(query: Query, key: Key) -> Float[Any, "*batch K G T H"]:
+    """Query heads beside the key head they share, heads before positions."""
+    N, K = query.shape[-2], key.shape[-2]
+    if N % K:
+        raise InputError(f"scaled_dot_product_attention: {N} query heads do not divide among {K} key/value heads.")
+    heads_first = jnp.moveaxis(query, -3, -2)
+    return heads_first.reshape(*query.shape[:-3], K, N // K, *heads_first.shape[-2:])
+
+
+def _ungroup_heads(x: Float[Any, "*batch K G T X"]) -> Float[Any, "*batch N T X"]:
+    return x.reshape(*x.shape[:-4], x.shape[-4] * x.shape[-3], *x.shape[-2:])

@@ -1,0 +1,39 @@
+"""The feed-forward layer, jitted: `minillm.reference.mlp` for CPU, GPU and TPU."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+from jaxtyping import Float
+
+from minillm.accelerated.activations import gelu, silu
+from minillm.accelerated.linear import linear
+from minillm.axes import checked
+
+Vectors = Float[Any, "*batch D"]
+
+
+@partial(jax.jit, static_argnames="activation")
+@checked
+def mlp(
+    x: Vectors,
+    up: Float[Any, "D F"],
+    down: Float[Any, "F D"],
+    up_bias: Float[Any, "F"] | None = None,
+    down_bias: Float[Any, "D"] | None = None,
+    activation: Callable[[Any], Any] = gelu,
+) -> Vectors:
+    """As the reference."""
+    wide = linear(x, up)
+    if up_bias is not None:
+        wide = wide + up_bias
+    narrow = linear(activation(wide), down)
+    return narrow if down_bias is None else narrow + down_bias
+
+
+@jax.jit
+@checked
+def swiglu(x: Vectors, gate: Float[Any, "D F"], up: Float[Any, "D F"], down: Float[Any, "F D"]) -> Vectors:
+    """As the reference."""
+    return linear(silu(linear(x, gate)) * linear(x, up), down)

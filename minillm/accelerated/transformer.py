@@ -1,0 +1,114 @@
+"""The decoder-only transformer, jitted: `minillm.reference.transformer` for CPU, GPU and TPU."""
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jaxtyping import Float, Int
+
+from minillm.accelerated.attention import AttentionWeights, causal_mask, multi_head_attention
+from minillm.accelerated.cache import KVCache, check_capacity
+from minillm.accelerated.linear import Transposed, linear
+from minillm.accelerated.mlp import swiglu
+from minillm.accelerated.norm import rms_norm
+from minillm.accelerated.rotary import rotary_cos_sin
+from minillm.axes import Hidden, Tokens, checked
+from minillm.config import Config
+from minillm.errors import InputError
+
+Params = dict[str, Any]
+
+
+@checked
+def transformer(params: Params, tokens: Tokens, config: Config) -> Float[Any, "*batch T V"]:
+    """As the reference."""
+    check_tokens(tokens, config)
+    return _transformer(params, tokens, config)
+
+
+@checked
+def prefill(
+    params: Params, tokens: Tokens, cache: KVCache, config: Config, length: Any = None
+) -> tuple[Float[Any, "*batch V"], KVCache]:
+    """As the reference; the cache given is used up. Pad prompts to a few lengths: each length is compiled once."""
+    check_tokens(tokens, config)
+    check_capacity(cache, tokens.shape[-1])
+    length = tokens.shape[-1] if length is None else length
+    logits, layers = _read(params, tokens, cache.layers, cache.length, length, config)
+    return logits, KVCache(layers, cache.length + length)
+
+
+@checked
+def decode(
+    params: Params, token: Int[Any, "*batch"], cache: KVCache, config: Config
+) -> tuple[Float[Any, "*batch V"], KVCache]:
+    """As the reference; the cache given is used up. An id outside the vocabulary gives NaN, not an error."""
+    check_capacity(cache, 1)
+    logits, layers = _read(params, token[..., None], cache.layers, cache.length, 1, config)
+    return logits, KVCache(layers, cache.length + 1)
+
+
+def hidden_states(
+    params: Params, tokens: Tokens, config: Config, cache: KVCache | None = None
+) -> tuple[Hidden, KVCache | None]:
+    """As the reference."""
+    T, start = tokens.shape[-1], cache.length if cache else 0
+    x = params["embedding"].at[tokens].get(mode="fill", fill_value=jnp.nan)
+    positions = start + jnp.arange(T)
+    rotation = rotary_cos_sin(positions, config.head_dim, config.rope_theta, config.rope_factors, x.dtype)
+    mask = causal_mask(T, cache.capacity if cache else T, start, config.sliding_window)
+    layers = []
+    for index, layer in enumerate(params["layers"]):
+        normed = rms_norm(x, layer["attention_norm"], config.norm_eps)
+        weights, past = AttentionWeights(**layer["attention"]), cache.layers[index] if cache else None
+        attended, past = multi_head_attention(normed, weights, config.head_dim, mask, rotation, past, start)
+        x = x + attended
+        x = x + swiglu(rms_norm(x, layer["mlp_norm"], config.norm_eps), **layer["mlp"])
+        layers.append(past)
+    return rms_norm(x, params["final_norm"], config.norm_eps), KVCache(layers, start + T) if cache else None
+
+
+def unembed(params: Params, x: Float[Any, "*batch D"]) -> Float[Any, "*batch V"]:
+    """As the reference."""
+    return linear(x, params["head"] if "head" in params else Transposed(params["embedding"]))
+
+
+def check_tokens(tokens: Tokens, config: Config) -> None:
+    """As the reference, where the ids are known; inside `jit` an id outside the vocabulary gives NaN."""
+    if tokens.shape[-1] == 0:
+        raise InputError("transformer: there are no tokens; give at least one.")
+    if isinstance(tokens, jax.core.Tracer):
+        return
+    lowest, highest = np.min(tokens), np.max(tokens)
+    if lowest < 0 or highest >= config.vocab_size:
+        bad = lowest if lowest < 0 else highest
+        raise InputError(f"transformer: token id {bad} is outside the vocabulary of {config.vocab_size}.")
+
+
+@partial(jax.jit, static_argnames="config")
+def _transformer(params: Params, tokens: Tokens, config: Config) -> Float[Any, "*batch T V"]:
+    x, _ = hidden_states(params, tokens, config)
+    return unembed(params, x)
+
+
+@partial(jax.jit, static_argnames="config", donate_argnames="layers")
+def _read(params: Params, tokens: Tokens, layers: Any, start: Any, length: Any, config: Config) -> Any:
+    x, filled = hidden_states(params, tokens, config, KVCache(layers, start))
+    return unembed(params, jax.lax.dynamic_index_in_dim(x, length - 1, x.ndim - 2, keepdims=False)), filled.layers
+
+
+class Transformer(nnx.Module):
+    """Holds the parameter tree of `transformer`; nothing else."""
+
+    def __init__(self, config: Config, params: Params):
+        """Take the tree over, each array as an `nnx.Param`."""
+        self.config = config
+        self.params = nnx.data(jax.tree.map(nnx.Param, params))
+
+    def __call__(self, tokens: Tokens) -> Float[Any, "*batch T V"]:
+        """Logits of the next token after every position."""
+        params = jax.tree.map(lambda p: p[...], self.params, is_leaf=lambda p: isinstance(p, nnx.Param))
+        return transformer(params, tokens, self.config)

@@ -1,0 +1,141 @@
+"""The decoder-only transformer: guess the next token from those before it.
+
+    x_0     = embedding[token]
+    x'      = x + attention(rms_norm(x))            one block: each sub-layer adds to the stream
+    x_next  = x' + swiglu(rms_norm(x'))
+    logits  = rms_norm(x_L) head,    p(next token) = softmax(logits)
+
+This is the Llama form (Touvron et al. 2023, section 2.2): normalisation before each sub-layer, rotary
+positions, gated feed-forward, no biases. The parameter tree is in `minillm.config`. Our V is the paper's
+vocabulary, our D its dimension.
+"""
+
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from minillm.axes import Hidden, Tokens, checked
+from minillm.config import Config
+from minillm.errors import InputError
+from minillm.reference.attention import AttentionWeights, causal_mask, multi_head_attention
+from minillm.reference.cache import KVCache, check_capacity
+from minillm.reference.mlp import swiglu
+from minillm.reference.norm import rms_norm
+from minillm.reference.rotary import rotary_cos_sin
+
+Params = dict[str, Any]
+
+
+def init_params(config: Config, rng: np.random.Generator, dtype: Any = np.float32) -> Params:
+    """Random parameters: normal, with deviation 0.02, and divided by sqrt(2 L) where a sub-layer ends.
+
+    That is GPT-2's rule (Radford et al. 2019, section 2.3): the stream's size does not grow with depth.
+
+    >>> from minillm.config import TINY
+    >>> params = init_params(TINY, np.random.default_rng(0))
+    >>> params["embedding"].shape, params["layers"][0]["attention"]["key"].shape
+    ((7, 4), (4, 2))
+    """
+    D, F, V = config.model_dim, config.ffn_dim, config.vocab_size
+    NH, KH = config.num_heads * config.head_dim, config.num_kv_heads * config.head_dim
+
+    def normal(*shape: int, deviation: float = 0.02) -> Any:
+        return (deviation * rng.standard_normal(shape)).astype(dtype)
+
+    ends = 0.02 / np.sqrt(2 * config.num_layers)
+    params: Params = {"embedding": normal(V, D), "layers": [], "final_norm": np.ones(D, dtype)}
+    for _ in range(config.num_layers):
+        attention = {"query": normal(D, NH), "key": normal(D, KH), "value": normal(D, KH)}
+        attention["output"] = normal(NH, D, deviation=ends)
+        mlp = {"gate": normal(D, F), "up": normal(D, F), "down": normal(F, D, deviation=ends)}
+        norms = {"attention_norm": np.ones(D, dtype), "mlp_norm": np.ones(D, dtype)}
+        params["layers"].append({"attention": attention, "mlp": mlp, **norms})
+    if not config.tied_embeddings:
+        params["head"] = normal(D, V)
+    return params
+
+
+@checked
+def transformer(params: Params, tokens: Tokens, config: Config) -> Float[Any, "*batch T V"]:
+    """Logits of the next token after every position.
+
+    >>> from minillm.config import TINY
+    >>> transformer(init_params(TINY, np.random.default_rng(0)), np.array([[1, 2, 3]]), TINY).shape
+    (1, 3, 7)
+    """
+    check_tokens(tokens, config)
+    x, _ = hidden_states(params, tokens, config)
+    return unembed(params, x)
+
+
+@checked
+def prefill(
+    params: Params, tokens: Tokens, cache: KVCache, config: Config, length: Any = None
+) -> tuple[Float[Any, "*batch V"], KVCache]:
+    """Read a prompt, or a further piece of one, into the cache; logits of the token after it.
+
+    Where `tokens` is padded on the right, `length` says how many are real; the padding is forgotten.
+
+    >>> from minillm.reference.cache import init_cache
+    >>> from minillm.config import TINY
+    >>> params = init_params(TINY, np.random.default_rng(0))
+    >>> logits, cache = prefill(params, np.array([[1, 2, 3]]), init_cache(TINY, 1, 8), TINY)
+    >>> logits.shape, cache.length
+    ((1, 7), 3)
+    """
+    check_tokens(tokens, config)
+    check_capacity(cache, tokens.shape[-1])
+    length = tokens.shape[-1] if length is None else length
+    x, filled = hidden_states(params, tokens, config, cache)
+    return unembed(params, x[..., length - 1, :]), filled._replace(length=cache.length + length)
+
+
+@checked
+def decode(
+    params: Params, token: Int[Any, "*batch"], cache: KVCache, config: Config
+) -> tuple[Float[Any, "*batch V"], KVCache]:
+    """One token more, one id for each sequence of the batch: logits of the one after it.
+
+    >>> from minillm.reference.cache import init_cache
+    >>> from minillm.config import TINY
+    >>> params = init_params(TINY, np.random.default_rng(0))
+    >>> decode(params, np.array([1]), init_cache(TINY, 1, 8), TINY)[0].shape
+    (1, 7)
+    """
+    return prefill(params, token[..., None], cache, config)
+
+
+def hidden_states(
+    params: Params, tokens: Tokens, config: Config, cache: KVCache | None = None
+) -> tuple[Hidden, KVCache | None]:
+    """The stream after the last block, normalised, and the cache with these tokens written into it."""
+    T, start = tokens.shape[-1], cache.length if cache else 0
+    x = params["embedding"][tokens]
+    positions = start + np.arange(T)
+    rotation = rotary_cos_sin(positions, config.head_dim, config.rope_theta, config.rope_factors, x.dtype)
+    mask = causal_mask(T, start + T, start, config.sliding_window)
+    layers = []
+    for index, layer in enumerate(params["layers"]):
+        normed = rms_norm(x, layer["attention_norm"], config.norm_eps)
+        weights, past = AttentionWeights(**layer["attention"]), cache.layers[index] if cache else None
+        attended, past = multi_head_attention(normed, weights, config.head_dim, mask, rotation, past, start)
+        x = x + attended
+        x = x + swiglu(rms_norm(x, layer["mlp_norm"], config.norm_eps), **layer["mlp"])
+        layers.append(past)
+    return rms_norm(x, params["final_norm"], config.norm_eps), KVCache(layers, start + T) if cache else None
+
+
+def unembed(params: Params, x: Float[Any, "*batch D"]) -> Float[Any, "*batch V"]:
+    """Compare the stream with every token's vector: the head, or where it is tied the embedding, transposed."""
+    return x @ (params["head"] if "head" in params else params["embedding"].T)
+
+
+def check_tokens(tokens: Tokens, config: Config) -> None:
+    """Refuse ids that the embedding has no row for, and a sequence without any."""
+    if tokens.shape[-1] == 0:
+        raise InputError("transformer: there are no tokens; give at least one.")
+    lowest, highest = tokens.min(), tokens.max()
+    if lowest < 0 or highest >= config.vocab_size:
+        bad = lowest if lowest < 0 else highest
+        raise InputError(f"transformer: token id {bad} is outside the vocabulary of {config.vocab_size}.")
