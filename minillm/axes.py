@@ -95,7 +95,7 @@ def _check_array(
     if dtype is None or shape is None:
         raise InputError(f"{function}: {name} is a {type(value).__name__}; give an array of {word} numbers.")
     if dtype.kind not in codes and not (kind is Float and dtype.name == "bfloat16"):
-        raise InputError(f"{function}: {name} has dtype {dtype.name}; give a {word} one.")
+        raise InputError(f"{function}: {name} has dtype {dtype.name}; it must be {word}.")
     if dims == ("...",):
         return
     pairs = list(zip(dims, shape, strict=False))

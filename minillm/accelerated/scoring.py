@@ -54,7 +54,8 @@ def sequence_log_probability(
 @partial(jax.jit, static_argnames="config")
 def _sequence_log_probability(params: Params, tokens: Tokens, start: Any, end: Any, config: Config) -> Any:
     positions = jnp.arange(1, tokens.shape[-1])
-    counted = (positions >= start[..., None]) & (positions < end[..., None])
+    start, end = (jnp.asarray(bound, positions.dtype)[..., None] for bound in (start, end))
+    counted = (positions >= start) & (positions < end)
     log_shares = token_log_probabilities(transformer(params, tokens, config), tokens)
     return jnp.sum(jnp.where(counted, log_shares, 0), axis=-1)
 

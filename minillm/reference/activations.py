@@ -27,7 +27,7 @@ def gelu(x: Numbers) -> Numbers:
     >>> gelu(np.array([-1.0, 0.0, 1.0])).round(4)
     array([-0.1587,  0.    ,  0.8413])
     """
-    below = (1 + _erf(x / math.sqrt(2)).astype(x.dtype)) / 2
+    below = (1 + np.asarray(_erf(x / math.sqrt(2)), x.dtype)) / 2
     return x * below
 
 

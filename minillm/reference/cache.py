@@ -3,7 +3,7 @@
 Under a causal mask a token's keys and values never change once computed, so decoding with the cache
 gives what the full forward pass gives. The price is memory:
 
-    bytes = 2 L B S K H x bytes per number          (Pope et al. 2022, arXiv 2211.05102, section 3.3)
+    bytes = 2 L B S K H x bytes per number          (Pope et al. 2022)
 
 which grows with the context, and is why key/value heads are shared. The arrays are laid out (B, K, S, H):
 all positions of one head lie together, so that reading them needs no transpose.

@@ -1,6 +1,6 @@
 """Sampling: from the logits of the next token to the token itself.
 
-    p = softmax(logits / temperature), then only the top k tokens (Fan et al. 2018, section 5.1), then only
+    p = softmax(logits / temperature), then only the top k tokens (Fan et al. 2018), then only
     the smallest set of likeliest tokens that reaches mass p (Holtzman et al. 2020, section 3.1), renormalised
 
 in this order, as Transformers has it. A token is found by inverting the cumulative distribution at a number

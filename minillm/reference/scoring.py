@@ -3,7 +3,7 @@
     log P(x)          = sum_t log p(x_t | x_<t)                             the chain rule
     log P(a | q)      = sum_t log p(a_t | q, a_<t)
     per token         = log P(a | q) / number of tokens of a                (Brown et al. 2020, section 2.4)
-    domain PMI        = log P(a | q) - log P(a | domain premise)            (Holtzman et al. 2021, eq. 2)
+    domain PMI        = log P(a | q) - log P(a | domain premise)             (Holtzman et al. 2021)
 
 All in nats. A sum favours short answers, since each token costs; a mean favours long predictable ones; the
 PMI asks how much *this* question raised the answer above what its domain gives it anyway.

@@ -1,0 +1,49 @@
+"""What the commands `bench list`, `bench run` and `bench compare` do; the work is in benchmarks/harness.py."""
+
+import importlib
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+from minillm.course.lesson import course_folder
+from minillm.errors import InputError
+
+_PACKAGE = "_minillm_benchmarks"  # the folder has no importable name of its own in an installed wheel
+
+
+def harness() -> ModuleType:
+    """Load the folder of the benchmarks as a package, and give its harness."""
+    folder = course_folder("benchmarks")
+    if not (folder / "harness.py").is_file():
+        raise InputError(f"There are no benchmarks in {folder}; reinstall minillm, or run it from a checkout.")
+    if _PACKAGE not in sys.modules:
+        spec = importlib.util.spec_from_file_location(
+            _PACKAGE, folder / "__init__.py", submodule_search_locations=[str(folder)]
+        )
+        package = importlib.util.module_from_spec(spec)
+        sys.modules[_PACKAGE] = package
+        spec.loader.exec_module(package)
+    return importlib.import_module(f"{_PACKAGE}.harness")
+
+
+def benchmarks() -> dict[str, str]:
+    """The benchmarks' names and what each measures."""
+    work = harness()
+    return {name: work.summary(module) for name, module in work.discover(course_folder("benchmarks")).items()}
+
+
+def run(name: str, json_path: Path | None, **options: object) -> int:
+    """Run one benchmark; gives the exit status (1 if a row failed)."""
+    work = harness()
+    modules = work.discover(course_folder("benchmarks"))
+    if name not in modules:
+        raise InputError(f"There is no benchmark {name!r}; the benchmarks are: {', '.join(modules) or 'none'}.")
+    return work.exit_status(work.run(modules[name], json_path=json_path, **options))
+
+
+def compare(first: Path, second: Path, *, cross: bool) -> None:
+    """Print the ratios of two result files."""
+    work = harness()
+    a, b = work.read_document(first), work.read_document(second)
+    work.show_comparison(work.compare(a, b, cross=cross), a, b)

@@ -1,0 +1,56 @@
+"""Read one key without Enter, and give the terminal back as it was, whatever happens."""
+
+import os
+import sys
+from collections.abc import Callable
+
+# Arrow keys send sequences; and with a Korean input method on, the key of a Latin letter sends a jamo.
+_ALIASES = {
+    "\x1b[C": "enter", "\x1b[B": "enter", "\x1b[D": "b", "\x1b[A": "b",
+    "\r": "enter", "\n": "enter", " ": "enter",
+    "ㅠ": "b", "ㄱ": "r", "ㅍ": "v", "ㅂ": "q",
+    "": "q", "\x04": "q",  # the terminal is gone, or Ctrl-D
+}  # fmt: skip
+
+
+def key_reader() -> Callable[[], str] | None:
+    """A function that waits for a key and names it, or None where there is no terminal to wait at."""
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        return None
+    return _windows_key if os.name == "nt" else _terminal_key
+
+
+def key_name(pressed: str) -> str:
+    """What a key is called: 'enter', or its letter.
+
+    >>> key_name(" "), key_name("Q"), key_name("ㅂ")
+    ('enter', 'q', 'q')
+    """
+    return _ALIASES.get(pressed, pressed[:1].lower())
+
+
+def _terminal_key() -> str:
+    import termios
+    import tty
+
+    terminal = sys.stdin.fileno()
+    before = termios.tcgetattr(terminal)
+    try:
+        # cbreak, not raw: Ctrl-C stays an interrupt. Keys pressed while a cell was running are dropped, so
+        # that nothing goes by unseen.
+        tty.setcbreak(terminal, termios.TCSAFLUSH)
+        pressed = os.read(terminal, 32)  # a whole escape sequence or Hangul syllable comes at once
+    finally:
+        termios.tcsetattr(terminal, termios.TCSADRAIN, before)
+    return key_name(pressed.decode("utf-8", errors="replace"))
+
+
+def _windows_key() -> str:
+    import msvcrt
+
+    pressed = msvcrt.getwch()
+    if pressed in "\x00\xe0":  # an arrow key comes as two characters
+        return {"M": "enter", "P": "enter", "K": "b", "H": "b"}.get(msvcrt.getwch(), "")
+    if pressed == "\x03":
+        raise KeyboardInterrupt
+    return key_name(pressed)

@@ -1,0 +1,54 @@
+"""Each paper that the code or a lesson cites, once."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Paper:
+    """A source: `identifier` is an arXiv number, a DOI, or empty where it has neither."""
+
+    key: str
+    authors: str
+    title: str
+    year: int
+    identifier: str = ""
+
+    def __str__(self) -> str:
+        """As a lesson prints it."""
+        return f"{self.authors} ({self.year}). {self.title}." + (f" {self.identifier}" if self.identifier else "")
+
+
+_ALL = (
+    Paper("ainslie2023", "Ainslie et al.", "GQA: Training Generalized Multi-Query Transformer Models from Multi-Head "
+          "Checkpoints", 2023, "arXiv:2305.13245"),
+    Paper("allal2025", "Ben Allal et al.", "SmolLM2: When Smol Goes Big", 2025, "arXiv:2502.02737"),
+    Paper("ba2016", "Ba, Kiros & Hinton", "Layer Normalization", 2016, "arXiv:1607.06450"),
+    Paper("bridle1990", "Bridle", "Probabilistic Interpretation of Feedforward Classification Network Outputs, with "
+          "Relationships to Statistical Pattern Recognition", 1990, "doi:10.1007/978-3-642-76153-9_28"),
+    Paper("brown2020", "Brown et al.", "Language Models are Few-Shot Learners", 2020, "arXiv:2005.14165"),
+    Paper("elfwing2017", "Elfwing, Uchibe & Doya", "Sigmoid-Weighted Linear Units for Neural Network Function "
+          "Approximation in Reinforcement Learning", 2017, "arXiv:1702.03118"),
+    Paper("fan2018", "Fan, Lewis & Dauphin", "Hierarchical Neural Story Generation", 2018, "arXiv:1805.04833"),
+    Paper("hendrycks2016", "Hendrycks & Gimpel", "Gaussian Error Linear Units (GELUs)", 2016, "arXiv:1606.08415"),
+    Paper("holtzman2020", "Holtzman et al.", "The Curious Case of Neural Text Degeneration", 2020, "arXiv:1904.09751"),
+    Paper("holtzman2021", "Holtzman et al.", "Surface Form Competition: Why the Highest Probability Answer Isn't "
+          "Always Right", 2021, "arXiv:2104.08315"),
+    Paper("hutto2014", "Hutto & Gilbert", "VADER: A Parsimonious Rule-Based Model for Sentiment Analysis of Social "
+          "Media Text", 2014, "doi:10.1609/icwsm.v8i1.14550"),
+    Paper("milakov2018", "Milakov & Gimelshein", "Online Normalizer Calculation for Softmax", 2018, "arXiv:1805.02867"),
+    Paper("pope2022", "Pope et al.", "Efficiently Scaling Transformer Inference", 2022, "arXiv:2211.05102"),
+    Paper("radford2019", "Radford et al.", "Language Models are Unsupervised Multitask Learners", 2019),
+    Paper("shannon1951", "Shannon", "Prediction and Entropy of Printed English", 1951,
+          "doi:10.1002/j.1538-7305.1951.tb01366.x"),
+    Paper("shazeer2019", "Shazeer", "Fast Transformer Decoding: One Write-Head is All You Need", 2019,
+          "arXiv:1911.02150"),
+    Paper("shazeer2020", "Shazeer", "GLU Variants Improve Transformer", 2020, "arXiv:2002.05202"),
+    Paper("su2021", "Su et al.", "RoFormer: Enhanced Transformer with Rotary Position Embedding", 2021,
+          "arXiv:2104.09864"),
+    Paper("touvron2023", "Touvron et al.", "LLaMA: Open and Efficient Foundation Language Models", 2023,
+          "arXiv:2302.13971"),
+    Paper("vaswani2017", "Vaswani et al.", "Attention Is All You Need", 2017, "arXiv:1706.03762"),
+    Paper("zhang2019", "Zhang & Sennrich", "Root Mean Square Layer Normalization", 2019, "arXiv:1910.07467"),
+)  # fmt: skip
+
+PAPERS = {paper.key: paper for paper in _ALL}

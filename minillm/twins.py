@@ -1,0 +1,85 @@
+"""The registry: which reference function pairs with which accelerated one, and how closely.
+
+Twins share the module name, the function name and the leading arguments. tests/test_twins.py holds every
+pair to its tolerance with one comparer; a public function that is neither a twin nor excused below fails it.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Twin:
+    """A pair, and what agreement means: the largest difference over the largest value of the reference."""
+
+    module: str
+    name: str
+    float32: float = 1e-6  # against the float64 reference, on the same float32 inputs
+    float64: float = 1e-10
+    exact: bool = False  # the outputs are booleans or integers, and equal
+    batched: bool = True  # takes any leading batch axes, so that vmap must equal the batched call
+    generic: bool = True  # the one comparer can call it; otherwise a test of its own does, in test_<module>.py
+
+    @property
+    def reference(self) -> Callable[..., Any]:
+        """The NumPy function."""
+        return getattr(import_module(f"minillm.reference.{self.module}"), self.name)
+
+    @property
+    def accelerated(self) -> Callable[..., Any]:
+        """The JAX function."""
+        return getattr(import_module(f"minillm.accelerated.{self.module}"), self.name)
+
+    def __str__(self) -> str:
+        """module.name, as tests and messages call it."""
+        return f"{self.module}.{self.name}"
+
+
+TWINS = (
+    Twin("softmax", "softmax"),
+    Twin("softmax", "masked_softmax"),
+    Twin("softmax", "log_softmax"),
+    Twin("activations", "gelu"),
+    Twin("activations", "gelu_tanh"),
+    Twin("activations", "silu"),
+    Twin("norm", "layer_norm", float32=2e-5),  # nearly equal numbers lose digits when centred
+    Twin("norm", "rms_norm", float32=2e-6),
+    Twin("mlp", "mlp", float32=2e-6),
+    Twin("mlp", "swiglu", float32=2e-6),
+    Twin("rotary", "rotary_cos_sin"),
+    Twin("rotary", "rotary_embedding"),
+    Twin("attention", "causal_mask", exact=True, batched=False),
+    Twin("attention", "scaled_dot_product_attention", float32=1e-5),
+    Twin("attention", "multi_head_attention", float32=1e-5),
+    Twin("cache", "append"),
+    Twin("transformer", "transformer", float32=1e-5),
+    Twin("transformer", "prefill", float32=1e-5, batched=False),
+    Twin("transformer", "decode", float32=1e-5, batched=False),
+    Twin("sampling", "top_k_mask", exact=True),
+    Twin("sampling", "top_p_mask", exact=True),
+    Twin("sampling", "sample", exact=True),
+    Twin("scoring", "token_log_probabilities", float32=1e-5),
+    Twin("scoring", "sequence_log_probability", float32=1e-5, batched=False),
+    Twin("scoring", "answer_scores"),
+    Twin("generation", "generate", generic=False),
+    Twin("cache", "init_cache", generic=False),
+    Twin("cache", "cache_bytes", generic=False),
+    Twin("cache", "check_capacity", generic=False),
+    Twin("rotary", "rotary_frequencies", generic=False),
+    Twin("transformer", "hidden_states", generic=False),  # held through transformer, prefill and decode
+    Twin("transformer", "unembed", generic=False),  # likewise
+    Twin("transformer", "check_tokens", generic=False),
+)
+
+# Public functions without a twin, each with its reason.
+ALONE = {
+    "reference.softmax.softmax_naive": "a form kept for teaching; test_softmax.py holds it to softmax",
+    "reference.attention.attention_naive": "a form kept for teaching; test_attention.py holds it to the vectorised one",
+    "reference.transformer.init_params": "draws from a NumPy generator; both sides use the tree it makes",
+    "accelerated.attention.attention_over_cache": "the fixed shapes of jit ask for it; held through prefill and decode",
+    "accelerated.linear.linear": "the reference writes x @ W; test_linear.py holds it to that",
+    "accelerated.linear.transpose_weights": "a memory layout; test_linear.py holds it to changing no result",
+    "accelerated.generation.bucket": "the lengths that are compiled; NumPy needs none",
+}

@@ -1,0 +1,203 @@
+"""Inputs for the twins: shapes from a short list of distinct primes, values bounded and without subnormals.
+
+`problems[str(twin)]` is a strategy of argument tuples. Arrays are float64 (or integers, booleans); everything
+else in a tuple is static. Each new shape is compiled anew, so the shapes are few.
+"""
+
+import hypothesis.extra.numpy as hnp
+import numpy as np
+from hypothesis import strategies as st
+
+from minillm.config import Config, Sampling
+from minillm.reference.attention import AttentionWeights, causal_mask
+from minillm.reference.cache import KVCache, LayerCache
+from minillm.reference.transformer import init_params
+
+values = st.floats(-8, 8, allow_subnormal=False, width=32)
+seeds = st.integers(0, 2**16)
+vectors = st.sampled_from([(7,), (3, 5), (2, 3, 11)])
+
+
+def arrays(shape, elements=values):
+    return hnp.arrays(np.float64, shape, elements=elements)
+
+
+def normal(seed, *shape):
+    """Well-conditioned weights: never all zero."""
+    return np.random.default_rng(seed).standard_normal(shape)
+
+
+def with_mask(shape):
+    return st.tuples(arrays(shape), hnp.arrays(bool, shape))
+
+
+@st.composite
+def norm_problems(draw, num_scales):
+    shape = draw(vectors)
+    return draw(arrays(shape)), *[draw(arrays(shape[-1:])) for _ in range(num_scales)]
+
+
+@st.composite
+def mlp_problems(draw, num_wide, biases=False):
+    shape, seed = draw(vectors), draw(seeds)
+    D, F = shape[-1], 13
+    weights = [normal(seed + i, D, F) / D for i in range(num_wide)] + [normal(seed + 9, F, D) / F]
+    return draw(arrays(shape)), *weights, *([normal(seed, F), normal(seed, D)] if biases else [])
+
+
+@st.composite
+def rotations(draw):
+    positions = draw(hnp.arrays(np.int32, draw(st.sampled_from([(5,), (2, 3)])), elements=st.integers(0, 100_000)))
+    factors = draw(st.sampled_from([None, (1.0, 2.0, 4.0)]))
+    return positions, 6, draw(st.sampled_from([100.0, 10_000.0, 500_000.0])), factors, np.float64
+
+
+@st.composite
+def rotary_problems(draw):
+    T, N, H = 5, 3, 4
+    angles = draw(arrays((T, H // 2)))
+    return draw(arrays((2, T, N, H))), np.cos(angles), np.sin(angles)
+
+
+head_counts = st.sampled_from([(3, 3), (6, 3), (6, 1)])  # multi-head, grouped-query, multi-query
+
+
+@st.composite
+def attention_problems(draw):
+    B, T, S, H = 2, 5, 7, 4
+    N, K = draw(head_counts)
+    seed = draw(seeds)
+    mask = draw(
+        st.one_of(
+            st.none(),
+            st.builds(causal_mask, st.just(T), st.just(S), st.integers(0, 4), st.sampled_from([None, 1, 3])),
+            hnp.arrays(bool, (T, S)),
+            hnp.arrays(bool, (N, T, S)),
+        )
+    )
+    query = draw(arrays((B, T, N, H)))
+    return query, normal(seed, B, S, K, H), normal(seed + 1, B, S, K, H), mask
+
+
+@st.composite
+def layer_problems(draw):
+    B, T, D, H = 2, 5, 7, 4
+    N, K = draw(head_counts)
+    seed = draw(seeds)
+    weights = AttentionWeights(
+        normal(seed, D, N * H) / D, normal(seed + 1, D, K * H) / D, normal(seed + 2, D, K * H) / D, normal(seed, N * H, D)
+    )
+    angles = np.arange(T)[:, None] * np.array([1.0, 0.1])
+    return draw(arrays((B, T, D))), weights, H, causal_mask(T, T), (np.cos(angles), np.sin(angles))
+
+
+def configurations():
+    """Grouped-query and multi-query, tied and untied, with and without a window and stretched positions."""
+    shape = {"vocab_size": 31, "num_layers": 2, "model_dim": 12, "head_dim": 6, "ffn_dim": 11, "context_length": 64}
+    return st.sampled_from(
+        [
+            Config(**shape, num_heads=4, num_kv_heads=2),
+            Config(**shape, num_heads=3, num_kv_heads=1, tied_embeddings=False, sliding_window=3),
+            Config(**shape, num_heads=2, num_kv_heads=2, rope_theta=100.0, rope_factors=(1.0, 2.0, 4.0)),
+        ]
+    )
+
+
+@st.composite
+def models(draw):
+    """A configuration and parameters of ordinary size (initialised ones would give nearly flat logits)."""
+    config, seed = draw(configurations()), draw(seeds)
+    params = init_params(config, np.random.default_rng(seed), np.float64)
+    return config, {**params, "embedding": normal(seed, *params["embedding"].shape)}
+
+
+def token_arrays(config, *shape):
+    return hnp.arrays(np.int32, shape, elements=st.integers(0, config.vocab_size - 1))
+
+
+@st.composite
+def transformer_problems(draw):
+    config, params = draw(models())
+    return params, draw(token_arrays(config, 2, 7)), config
+
+
+@st.composite
+def filled_caches(draw, config, length, capacity=13, batch=2):
+    """Positions up to `length` hold numbers; those beyond hold others, which nothing may see."""
+    seed, shape = draw(seeds), (batch, config.num_kv_heads, capacity, config.head_dim)
+    layers = [LayerCache(normal(seed + i, *shape), normal(seed + 50 + i, *shape)) for i in range(config.num_layers)]
+    return KVCache(layers, length)
+
+
+@st.composite
+def prefill_problems(draw):
+    config, params = draw(models())
+    cache = draw(filled_caches(config, draw(st.sampled_from([0, 4]))))
+    return params, draw(token_arrays(config, 2, 5)), cache, config, draw(st.sampled_from([None, 3]))
+
+
+@st.composite
+def decode_problems(draw):
+    config, params = draw(models())
+    return params, draw(token_arrays(config, 2)), draw(filled_caches(config, draw(st.sampled_from([1, 9])))), config
+
+
+@st.composite
+def append_problems(draw):
+    layer = LayerCache(draw(arrays((2, 3, 7, 5))), draw(arrays((2, 3, 7, 5))))
+    return layer, draw(arrays((2, 2, 3, 5))), draw(arrays((2, 2, 3, 5))), draw(st.sampled_from([0, 4]))
+
+
+def separated_logits(*shape):
+    """A permutation of numbers a quarter apart: no two shares are so close that rounding could reorder them."""
+    size = shape[-1]
+    return seeds.map(
+        lambda seed: np.random.default_rng(seed).permuted(np.tile(np.arange(size) / 4.0, (*shape[:-1], 1)), axis=-1)
+    )
+
+
+samplings = st.builds(
+    Sampling,
+    temperature=st.sampled_from([0.0, 0.5, 1.0, 2.0]),
+    top_k=st.sampled_from([None, 1, 3, 100]),
+    top_p=st.sampled_from([None, 0.33, 0.77, 1.0]),
+)
+draws = st.floats(0, 1, exclude_max=True, allow_subnormal=False, width=32)
+
+
+@st.composite
+def score_problems(draw):
+    config, params = draw(models())
+    start = draw(hnp.arrays(np.int32, 2, elements=st.integers(1, 3)))
+    return params, draw(token_arrays(config, 2, 7)), config, start, start + np.int32(draw(st.integers(0, 4)))
+
+
+problems = {
+    "softmax.softmax": vectors.flatmap(arrays).map(lambda x: (x,)),
+    "softmax.masked_softmax": vectors.flatmap(with_mask),
+    "softmax.log_softmax": vectors.flatmap(arrays).map(lambda x: (x,)),
+    "activations.gelu": vectors.flatmap(arrays).map(lambda x: (x,)),
+    "activations.gelu_tanh": vectors.flatmap(arrays).map(lambda x: (x,)),
+    "activations.silu": vectors.flatmap(arrays).map(lambda x: (x,)),
+    "norm.layer_norm": norm_problems(2),
+    "norm.rms_norm": norm_problems(1),
+    "mlp.mlp": mlp_problems(1, biases=True),
+    "mlp.swiglu": mlp_problems(2),
+    "rotary.rotary_cos_sin": rotations(),
+    "rotary.rotary_embedding": rotary_problems(),
+    "attention.causal_mask": st.tuples(st.just(3), st.just(7), st.sampled_from([0, 4]), st.sampled_from([None, 2])),
+    "attention.scaled_dot_product_attention": attention_problems(),
+    "attention.multi_head_attention": layer_problems(),
+    "cache.append": append_problems(),
+    "transformer.transformer": transformer_problems(),
+    "transformer.prefill": prefill_problems(),
+    "transformer.decode": decode_problems(),
+    "sampling.top_k_mask": st.tuples(separated_logits(3, 11), st.sampled_from([1, 4, 50])),
+    "sampling.top_p_mask": st.tuples(separated_logits(3, 11), st.sampled_from([0.123, 0.5, 1.0])),
+    "sampling.sample": st.tuples(separated_logits(3, 11), hnp.arrays(np.float64, 3, elements=draws), samplings),
+    "scoring.token_log_probabilities": st.tuples(
+        arrays((2, 5, 7)), hnp.arrays(np.int32, (2, 5), elements=st.integers(0, 6))
+    ),
+    "scoring.sequence_log_probability": score_problems(),
+    "scoring.answer_scores": st.tuples(arrays(3), hnp.arrays(np.int32, 3, elements=st.integers(1, 9)), arrays(3)),
+}

@@ -1,0 +1,176 @@
+"""Every twin against its reference: one comparer over the registry."""
+
+import importlib
+import inspect
+import pkgutil
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jax import export
+
+import minillm.accelerated
+import minillm.reference
+from minillm.twins import ALONE, TWINS
+from tests.strategies import problems
+
+GENERIC = [twin for twin in TWINS if twin.generic]
+each_twin = pytest.mark.parametrize("twin", GENERIC, ids=str)
+few = settings(max_examples=5)
+
+
+def split(args, dtype):
+    """The arrays among the arguments, floating-point ones as `dtype`, and a function that puts arrays back."""
+    leaves, tree = jax.tree.flatten(args, is_leaf=lambda leaf: leaf is None)
+    is_array = [isinstance(leaf, np.ndarray) for leaf in leaves]
+    found = [cast(leaf, dtype) for leaf, array in zip(leaves, is_array, strict=True) if array]
+
+    def join(arrays):
+        rest = iter(arrays)
+        both = [next(rest) if array else leaf for leaf, array in zip(leaves, is_array, strict=True)]
+        return jax.tree.unflatten(tree, [dtype if leaf is np.float64 else leaf for leaf in both])
+
+    return found, join
+
+
+def cast(array, dtype):
+    return array.astype(dtype) if array.dtype.kind == "f" else array
+
+
+def difference(got, expected):
+    """The largest difference in a tree of outputs over the largest expected value (or 1, if that is larger)."""
+    worst = 0.0
+    got_leaves, expected_leaves = jax.tree.leaves(got), jax.tree.leaves(expected)
+    assert len(got_leaves) == len(expected_leaves)
+    for a, b in zip(got_leaves, expected_leaves, strict=True):
+        a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
+        assert a.shape == b.shape
+        assert np.array_equal(np.isnan(a), np.isnan(b))
+        finite = np.isfinite(b)
+        assert np.array_equal(a[~finite], b[~finite], equal_nan=True)
+        if finite.any():
+            worst = max(worst, np.abs(a - b)[finite].max() / max(np.abs(b[finite]).max(), 1.0))
+    return worst
+
+
+@each_twin
+@given(data=st.data())
+def test_float64_equals_the_reference(twin, data):
+    args = data.draw(problems[str(twin)])
+    with jax.enable_x64(True):
+        arrays, join = split(args, np.float64)
+        got = twin.accelerated(*join([jnp.asarray(a) for a in arrays]))
+        worst = difference(got, twin.reference(*join(arrays)))
+    assert worst <= (0 if twin.exact else twin.float64)
+
+
+@each_twin
+@given(data=st.data())
+def test_float32_is_near_the_float64_reference(twin, data):
+    args = data.draw(problems[str(twin)])
+    arrays, join = split(args, np.float32)
+    wide, join_wide = split(join(arrays), np.float64)
+    if str(twin) == "rotary.rotary_cos_sin":
+        join_wide = split(args, np.float64)[1]
+    got = twin.accelerated(*join([jnp.asarray(a) for a in arrays]))
+    assert difference(got, twin.reference(*join_wide(wide))) <= (0 if twin.exact else twin.float32)
+
+
+@each_twin
+@pytest.mark.parametrize("dtype", [np.float16, jnp.bfloat16, np.float32])
+@given(data=st.data())
+@few
+def test_the_dtype_is_kept_on_both_sides(twin, dtype, data):
+    args = data.draw(problems[str(twin)])
+    arrays, join = split(args, np.dtype(dtype))
+    sides = [jax.tree.leaves(twin.accelerated(*join([jnp.asarray(a) for a in arrays])))]
+    if np.dtype(dtype).kind == "f":  # NumPy's own matrix products know no bfloat16
+        sides.append(jax.tree.leaves(twin.reference(*join(arrays))))
+    for leaves in sides:
+        assert {np.asarray(leaf).dtype for leaf in leaves if np.asarray(leaf).dtype.kind not in "biu"} <= {np.dtype(dtype)}
+
+
+@each_twin
+@given(data=st.data())
+@settings(max_examples=2)
+def test_jitted_equals_eager_and_is_traced_once(twin, data):
+    arrays, join = split(data.draw(problems[str(twin)]), np.float32)
+    arrays = [jnp.asarray(a) for a in arrays]
+    traces = []
+
+    @jax.jit
+    def jitted(*found):
+        traces.append(1)
+        return twin.accelerated(*join(found))
+
+    once = jitted(*arrays)
+    again = jitted(*[jnp.flip(a) for a in arrays])
+    assert len(traces) == 1
+    with jax.disable_jit():
+        assert difference(once, twin.accelerated(*join(arrays))) <= (0 if twin.exact else 1e-5)
+        assert difference(again, twin.accelerated(*join([jnp.flip(a) for a in arrays]))) <= (0 if twin.exact else 1e-5)
+
+
+@pytest.mark.parametrize("twin", [twin for twin in GENERIC if twin.batched], ids=str)
+@given(data=st.data())
+@few
+def test_vmap_equals_a_loop(twin, data):
+    """Two problems of one shape, stacked: mapping over them gives what each gives alone."""
+    arrays, join = split(data.draw(problems[str(twin)]), np.float32)
+    arrays = [jnp.asarray(a) for a in arrays]
+    flipped = [jnp.flip(a) for a in arrays]
+    mapped = jax.vmap(lambda *found: twin.accelerated(*join(found)))(*map(lambda *pair: jnp.stack(pair), arrays, flipped))
+    for i, found in enumerate((arrays, flipped)):
+        alone = twin.accelerated(*join(found))
+        assert difference(jax.tree.map(lambda leaf, i=i: leaf[i], mapped), alone) <= (0 if twin.exact else 1e-5)
+
+
+@each_twin
+@given(data=st.data())
+@settings(max_examples=1)
+def test_it_lowers_for_every_platform(twin, data):
+    arrays, join = split(data.draw(problems[str(twin)]), np.float32)
+    shapes = [jax.ShapeDtypeStruct(a.shape, a.dtype) for a in arrays]
+    lowered = export.export(jax.jit(lambda *found: twin.accelerated(*join(found))), platforms=["cpu", "cuda", "rocm", "tpu"])
+    assert len(lowered(*shapes).platforms) == 4
+
+
+def public_functions(package):
+    for module in pkgutil.iter_modules(package.__path__):
+        loaded = importlib.import_module(f"{package.__name__}.{module.name}")
+        for name, value in vars(loaded).items():
+            ours = getattr(value, "__module__", None) == loaded.__name__
+            if ours and not name.startswith("_") and callable(value) and not inspect.isclass(value):
+                yield f"{package.__name__.removeprefix('minillm.')}.{module.name}.{name}", value
+
+
+@pytest.mark.parametrize("package", [minillm.reference, minillm.accelerated], ids=["reference", "accelerated"])
+def test_every_public_function_is_a_twin_or_excused(package):
+    twins = {f"{side}.{twin}" for twin in TWINS for side in ("reference", "accelerated")}
+    found = {name for name, _ in public_functions(package)}
+    assert found
+    assert found - twins - set(ALONE) == set()
+
+
+def test_the_registry_names_only_what_exists():
+    found = {name for package in (minillm.reference, minillm.accelerated) for name, _ in public_functions(package)}
+    assert {f"{side}.{twin}" for twin in TWINS for side in ("reference", "accelerated")} | set(ALONE) == found
+
+
+@pytest.mark.parametrize("twin", TWINS, ids=str)
+def test_arguments_lead_alike(twin):
+    first, second = (list(inspect.signature(f).parameters) for f in (twin.reference, twin.accelerated))
+    assert second[: len(first)] == first
+
+
+def test_every_public_function_says_what_it_does():
+    missing = [
+        name
+        for package in (minillm.reference, minillm.accelerated)
+        for name, function in public_functions(package)
+        if not (function.__doc__ or "").strip()
+    ]
+    assert missing == []
