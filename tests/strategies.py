@@ -85,7 +85,10 @@ def layer_problems(draw):
     N, K = draw(head_counts)
     seed = draw(seeds)
     weights = AttentionWeights(
-        normal(seed, D, N * H) / D, normal(seed + 1, D, K * H) / D, normal(seed + 2, D, K * H) / D, normal(seed, N * H, D)
+        normal(seed, D, N * H) / D,
+        normal(seed + 1, D, K * H) / D,
+        normal(seed + 2, D, K * H) / D,
+        normal(seed, N * H, D),
     )
     angles = np.arange(T)[:, None] * np.array([1.0, 0.1])
     return draw(arrays((B, T, D))), weights, H, causal_mask(T, T), (np.cos(angles), np.sin(angles))

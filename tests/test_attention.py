@@ -48,7 +48,9 @@ def test_the_output_lies_among_the_values(problem):
 def test_the_order_of_keys_does_not_matter(problem, seed):
     query, key, value, mask = problem
     order = np.random.default_rng(seed).permutation(key.shape[1])
-    permuted = scaled_dot_product_attention(query, key[:, order], value[:, order], None if mask is None else mask[..., order])
+    permuted = scaled_dot_product_attention(
+        query, key[:, order], value[:, order], None if mask is None else mask[..., order]
+    )
     np.testing.assert_allclose(permuted, scaled_dot_product_attention(query, key, value, mask), atol=1e-12)
 
 

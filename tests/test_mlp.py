@@ -28,7 +28,9 @@ def test_linear_in_the_up_projection(problem, factor):
 def test_the_order_of_hidden_units_does_not_matter(problem, seed):
     x, gate, up, down = problem
     order = np.random.default_rng(seed).permutation(up.shape[1])
-    np.testing.assert_allclose(swiglu(x, gate[:, order], up[:, order], down[order]), swiglu(x, gate, up, down), atol=1e-10)
+    np.testing.assert_allclose(
+        swiglu(x, gate[:, order], up[:, order], down[order]), swiglu(x, gate, up, down), atol=1e-10
+    )
 
 
 @given(mlp_problems(2))

@@ -36,7 +36,9 @@ def test_position_zero_turns_nothing(x):
 
 @given(heads, st.integers(0, 50), st.integers(0, 50))
 def test_turns_add_up(x, first, second):
-    np.testing.assert_allclose(turned(turned(x, [first] * 5), [second] * 5), turned(x, [first + second] * 5), atol=1e-11)
+    np.testing.assert_allclose(
+        turned(turned(x, [first] * 5), [second] * 5), turned(x, [first + second] * 5), atol=1e-11
+    )
 
 
 @given(arrays((1, 1, 6)), arrays((1, 1, 6)), st.integers(0, 100), st.integers(0, 1000))

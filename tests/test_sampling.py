@@ -57,7 +57,9 @@ def test_the_token_is_one_of_those_kept(logits, draw, sampling):
     if sampling.temperature == 0 or sampling.top_k == 1:
         np.testing.assert_array_equal(token, logits.argmax(-1))
     elif sampling.top_k is not None:
-        chosen = np.take_along_axis(reference.top_k_mask(logits / sampling.temperature, sampling.top_k), token[:, None], -1)
+        chosen = np.take_along_axis(
+            reference.top_k_mask(logits / sampling.temperature, sampling.top_k), token[:, None], -1
+        )
         assert chosen.all()
 
 

@@ -90,7 +90,9 @@ def test_the_dtype_is_kept_on_both_sides(twin, dtype, data):
     if np.dtype(dtype).kind == "f":  # NumPy's own matrix products know no bfloat16
         sides.append(jax.tree.leaves(twin.reference(*join(arrays))))
     for leaves in sides:
-        assert {np.asarray(leaf).dtype for leaf in leaves if np.asarray(leaf).dtype.kind not in "biu"} <= {np.dtype(dtype)}
+        assert {np.asarray(leaf).dtype for leaf in leaves if np.asarray(leaf).dtype.kind not in "biu"} <= {
+            np.dtype(dtype)
+        }
 
 
 @each_twin
@@ -122,7 +124,9 @@ def test_vmap_equals_a_loop(twin, data):
     arrays, join = split(data.draw(problems[str(twin)]), np.float32)
     arrays = [jnp.asarray(a) for a in arrays]
     flipped = [jnp.flip(a) for a in arrays]
-    mapped = jax.vmap(lambda *found: twin.accelerated(*join(found)))(*map(lambda *pair: jnp.stack(pair), arrays, flipped))
+    mapped = jax.vmap(lambda *found: twin.accelerated(*join(found)))(
+        *map(lambda *pair: jnp.stack(pair), arrays, flipped)
+    )
     for i, found in enumerate((arrays, flipped)):
         alone = twin.accelerated(*join(found))
         assert difference(jax.tree.map(lambda leaf, i=i: leaf[i], mapped), alone) <= (0 if twin.exact else 1e-5)
@@ -134,7 +138,9 @@ def test_vmap_equals_a_loop(twin, data):
 def test_it_lowers_for_every_platform(twin, data):
     arrays, join = split(data.draw(problems[str(twin)]), np.float32)
     shapes = [jax.ShapeDtypeStruct(a.shape, a.dtype) for a in arrays]
-    lowered = export.export(jax.jit(lambda *found: twin.accelerated(*join(found))), platforms=["cpu", "cuda", "rocm", "tpu"])
+    lowered = export.export(
+        jax.jit(lambda *found: twin.accelerated(*join(found))), platforms=["cpu", "cuda", "rocm", "tpu"]
+    )
     assert len(lowered(*shapes).platforms) == 4
 
 
