@@ -299,24 +299,24 @@ lesson.claims.decide(
 )
 
 # %%
-figure, axes = plt.subplots(figsize=(6, 3.2), layout="constrained")
-bins = np.linspace(by_sum.min(), by_sum.max(), 25)
+figure, axes = plt.subplots(figsize=(6, 3.6), layout="constrained")
+bins = np.linspace(by_sum.min(), by_sum.max(), 12 if lesson.options.fast else 25)
 for label, colour, wanted in (("people say positive", "#3a7d44", True), ("people say negative", "#b03a2e", False)):
     axes.hist(by_sum[is_positive == wanted], bins, alpha=0.6, label=label, color=colour)
 axes.axvline(0, color="black", linewidth=1, label="sum decides here")
 axes.axvline(domain[0] - domain[1], color="black", linewidth=1, linestyle="--", label="domain PMI decides here")
 axes.set(xlabel="log P(positive | sentence) - log P(negative | sentence), nats", ylabel="sentences")
 axes.set_title("The sentences are told apart; where to cut is the question")
-axes.legend(fontsize=8)
+figure.legend(loc="outside lower center", ncols=2, fontsize=8)
 axes.spines[["top", "right"]].set_visible(False)
 print("saved", lesson.figure(figure, "sentiment"))
 
 # %% [markdown]
 # ## Answers of unequal length
 #
-# Each token of an answer costs, so the sum prefers short answers. The mean over tokens does not mind length, but then
-# likes long stretches that any model could finish. Domain PMI asks how much *this* question raised the answer. The right
-# answer is marked *. (The first example is Holtzman et al.'s own; a small model need not agree with them.)
+# Each token of an answer costs, so the sum prefers short answers. The mean over tokens does not mind length, but
+# then likes long stretches that any model could finish. Domain PMI asks how much *this* question raised the answer.
+# The right answer is marked *. (The first example is Holtzman et al.'s own; a small model need not agree with it.)
 
 # %%
 EXAMPLES = [

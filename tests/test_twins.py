@@ -45,8 +45,8 @@ def difference(got, expected):
     worst = 0.0
     got_leaves, expected_leaves = jax.tree.leaves(got), jax.tree.leaves(expected)
     assert len(got_leaves) == len(expected_leaves)
-    for a, b in zip(got_leaves, expected_leaves, strict=True):
-        a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    for pair in zip(got_leaves, expected_leaves, strict=True):
+        a, b = (np.asarray(leaf, np.float64) for leaf in pair)
         assert a.shape == b.shape
         assert np.array_equal(np.isnan(a), np.isnan(b))
         finite = np.isfinite(b)
@@ -90,9 +90,8 @@ def test_the_dtype_is_kept_on_both_sides(twin, dtype, data):
     if np.dtype(dtype).kind == "f":  # NumPy's own matrix products know no bfloat16
         sides.append(jax.tree.leaves(twin.reference(*join(arrays))))
     for leaves in sides:
-        assert {np.asarray(leaf).dtype for leaf in leaves if np.asarray(leaf).dtype.kind not in "biu"} <= {
-            np.dtype(dtype)
-        }
+        found = {np.asarray(leaf).dtype for leaf in leaves}
+        assert {kind for kind in found if kind.kind not in "biu"} <= {np.dtype(dtype)}
 
 
 @each_twin
