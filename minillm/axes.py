@@ -80,10 +80,11 @@ def wide(x: Any) -> Any:
 
 def _array_annotation(annotation: Any) -> tuple[Any, tuple[str, ...], bool] | None:
     """(kind, axes, may be None) of an annotation such as Float[Any, "T D"] | None; None for others."""
-    choices = get_args(annotation) or (annotation,)
+    choices: tuple[Any, ...] = get_args(annotation) or (annotation,)
     for choice in choices:
-        if isinstance(choice, type) and hasattr(choice, "dim_str") and choice.dtype in _KINDS:
-            return choice.dtype, tuple(choice.dim_str.split()), type(None) in choices
+        kind = getattr(choice, "dtype", None)
+        if hasattr(choice, "dim_str") and kind in _KINDS:
+            return kind, tuple(choice.dim_str.split()), type(None) in choices
     return None
 
 

@@ -21,6 +21,8 @@ def harness() -> ModuleType:
         spec = importlib.util.spec_from_file_location(
             _PACKAGE, folder / "__init__.py", submodule_search_locations=[str(folder)]
         )
+        assert spec is not None  # the file is there
+        assert spec.loader is not None
         package = importlib.util.module_from_spec(spec)
         sys.modules[_PACKAGE] = package
         spec.loader.exec_module(package)

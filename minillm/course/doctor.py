@@ -61,7 +61,7 @@ def download() -> None:
 def _required() -> list[str]:
     """The packages that minillm declares, and jaxlib, which does JAX's work."""
     declared = importlib.metadata.requires("minillm") or []
-    names = [re.match(r"[\w.-]+", entry).group() for entry in declared if "extra ==" not in entry]
+    names = [re.split(r"[^\w.-]", entry, maxsplit=1)[0] for entry in declared if "extra ==" not in entry]
     return [*names, "jaxlib"]
 
 

@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Callable
+from typing import Any
 
 # Arrow keys send sequences; and with a Korean input method on, the key of a Latin letter sends a jamo.
 _ALIASES = {
@@ -46,11 +47,12 @@ def _terminal_key() -> str:
 
 
 def _windows_key() -> str:
-    import msvcrt
+    import msvcrt  # Windows alone has it, so its names are looked up when asked for
 
-    pressed = msvcrt.getwch()
+    read: Any = msvcrt
+    pressed = read.getwch()
     if pressed in "\x00\xe0":  # an arrow key comes as two characters
-        return {"M": "enter", "P": "enter", "K": "b", "H": "b"}.get(msvcrt.getwch(), "")
+        return {"M": "enter", "P": "enter", "K": "b", "H": "b"}.get(read.getwch(), "")
     if pressed == "\x03":
         raise KeyboardInterrupt
     return key_name(pressed)

@@ -108,7 +108,8 @@ def read_lesson(path: Path) -> Script:
 
 def _id_of(path: Path) -> str:
     """1_1_4_context_length.py -> 1.1.4."""
-    return _NAME.fullmatch(path.name).group(1).replace("_", ".")
+    match = _NAME.fullmatch(path.name)
+    return match[1].replace("_", ".") if match else path.stem
 
 
 def _cells(path: Path, text: str) -> tuple[Cell, ...]:

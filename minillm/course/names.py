@@ -64,9 +64,9 @@ def describe(value: object) -> tuple[str, str, str, str, str]:
     >>> describe("three")
     ('str', '5 long', '', '', '')
     """
-    if hasattr(value, "dtype") and isinstance(getattr(value, "shape", None), tuple):
-        shape = "×".join(map(str, value.shape)) or "scalar"
-        return (str(value.dtype), shape, *_range(value))
+    dtype, dims = getattr(value, "dtype", None), getattr(value, "shape", None)
+    if dtype is not None and isinstance(dims, tuple):
+        return (str(dtype), "×".join(map(str, dims)) or "scalar", *_range(value))
     if isinstance(value, int | float):
         return (type(value).__name__, "scalar", *_range(np.asarray(value)))
     shape = f"{len(value)} long" if isinstance(value, Sized) and not isinstance(value, type) else ""
@@ -87,7 +87,8 @@ def _range(value: object) -> tuple[str, str, str]:
         return "nan", "nan", "all"
     low, high = (np.min(array), np.max(array)) if not missing.any() else (np.nanmin(array), np.nanmax(array))
     nan = f"{missing.sum()} of {array.size}" if missing.any() else "no"
-    return (*(f"{x:.4g}" if array.dtype.kind == "f" else str(x) for x in (low, high)), nan)
+    least, most = (f"{x:.4g}" if array.dtype.kind == "f" else str(x) for x in (low, high))
+    return least, most, nan
 
 
 def _fingerprint(value: object, depth: int = 2) -> object:
@@ -97,7 +98,7 @@ def _fingerprint(value: object, depth: int = 2) -> object:
     if isinstance(value, np.ndarray) and value.dtype != object:
         step = max(1, value.nbytes // _LARGE)
         looked_at = np.ascontiguousarray(value.reshape(-1)[::step])
-        return (value.shape, value.dtype, zlib.crc32(looked_at.view(np.uint8)))
+        return (value.shape, value.dtype, zlib.crc32(looked_at.view(np.uint8).data))
     if depth and isinstance(value, list | tuple | set | dict):
         held = value.items() if isinstance(value, dict) else value
         return (type(value), len(value), [_fingerprint(item, depth - 1) for item in islice(held, 1000)])

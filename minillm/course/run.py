@@ -69,7 +69,7 @@ def execute(script: Script, cell: Cell, namespace: Namespace) -> object:
     name = str(script.path)
     try:
         exec(compile(tree, name, "exec", dont_inherit=True), namespace)
-        if last is not None:
+        if isinstance(last, ast.Expr):
             return eval(compile(ast.Expression(last.value), name, "eval", dont_inherit=True), namespace)
     except (Exception, SystemExit) as error:
         if isinstance(error, MinillmError) and not isinstance(error, InputError):

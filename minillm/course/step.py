@@ -38,7 +38,8 @@ class Stop:
 
 def stops(script: Script) -> list[Stop]:
     """Put every code cell together with the texts that lead to it."""
-    found, texts = [], []
+    found: list[Stop] = []
+    texts: list[Cell] = []
     for cell in script.cells:
         if cell.kind == "code":
             found.append(Stop(tuple(texts), cell))
@@ -79,7 +80,7 @@ class _Stepper:
     def show(self, i: int, note: str = "") -> None:
         """Show a stop's texts and source."""
         stop = self.stops[i]
-        line = (stop.texts or (stop.code,))[0].line
+        line = next(cell.line for cell in (*stop.texts, stop.code) if cell is not None)
         file = shown_path(self.script.path)
         place = f"{self.script.id} · {i + 1} of {len(self.stops)} · {file}:{line}{note}"
         self.console.print()

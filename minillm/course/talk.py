@@ -112,6 +112,11 @@ def score(lm: Any, question: str, answers: list[str], premise: str | None, *, as
     """
     if len(set(answers)) < len(answers):
         raise InputError("An answer is given twice; give each answer once, since they share one probability.")
+    for answer in answers:
+        if question[-1:].isalnum() and answer[:1].isalnum():
+            joined = question.rsplit(maxsplit=1)[-1] + answer.split(maxsplit=1)[0]
+            hint = f"no space before this answer, so it makes {joined!r}; write {' ' + answer!r} for a new word."
+            print(f"minillm: {hint}", file=sys.stderr)
     scores = list(lm.score(question, answers, premise))
     # Relative to the best, so that the exponentials of long answers do not vanish.
     weights = np.exp(np.array([float(s.logprob) for s in scores]) - max(float(s.logprob) for s in scores))

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from rich.console import Console
 
@@ -56,9 +56,11 @@ class Options:
         fast = os.environ.get("MINILLM_FAST", "").lower()
         if fast not in _TRUTH:
             raise InputError(f"MINILLM_FAST is {fast!r}; set it to 1 or 0.")
+        backend: Any = os.environ.get("MINILLM_BACKEND") or "accelerated"  # checked when the options are made
+        device: Any = os.environ.get("MINILLM_DEVICE") or None
         return cls(
-            backend=os.environ.get("MINILLM_BACKEND") or "accelerated",
-            device=os.environ.get("MINILLM_DEVICE") or None,
+            backend=backend,
+            device=device,
             fast=_TRUTH[fast],
             out=Path(os.environ.get("MINILLM_OUT") or "out"),
         )

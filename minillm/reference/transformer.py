@@ -108,14 +108,14 @@ def decode(
 
 def hidden_states(
     params: Params, tokens: Tokens, config: Config, cache: KVCache | None = None
-) -> tuple[Hidden, KVCache | None]:
+) -> tuple[Hidden, Any]:
     """The stream after the last block, normalised, and the cache with these tokens written into it."""
     T, start = tokens.shape[-1], cache.length if cache else 0
     x = params["embedding"][tokens]
     positions = start + np.arange(T)
     rotation = rotary_cos_sin(positions, config.head_dim, config.rope_theta, config.rope_factors, x.dtype)
     mask = causal_mask(T, start + T, start, config.sliding_window)
-    layers = []
+    layers: list[Any] = []
     for index, layer in enumerate(params["layers"]):
         normed = rms_norm(x, layer["attention_norm"], config.norm_eps)
         weights, past = AttentionWeights(**layer["attention"]), cache.layers[index] if cache else None
