@@ -8,6 +8,7 @@ Our pairs are the two halves of a head (as in Llama's published weights for Tran
 neighbours (2i, 2i+1). The two differ by a fixed reordering of the columns of the query and key matrices.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -57,3 +58,16 @@ def rotary_embedding(x: Query, cos: Rotation, sin: Rotation) -> Query:
     first, second = np.split(x, 2, axis=-1)
     cos, sin = cos[..., None, :], sin[..., None, :]  # the same angle for every head
     return np.concatenate([first * cos - second * sin, second * cos + first * sin], axis=-1)
+
+
+@checked
+def rotary_embedding_vjp(x: Query, cos: Rotation, sin: Rotation) -> tuple[Query, Callable[[Query], tuple[Query]]]:
+    """`rotary_embedding` and its gradient by x: the transpose of a turn is the turn by the opposite angle.
+
+    The angles follow from the positions, which nothing learns, so they get no gradient.
+
+    >>> quarter_turn = np.array([[0.0]]), np.array([[1.0]])
+    >>> rotary_embedding_vjp(np.array([[[3.0, 4.0]]]), *quarter_turn)[1](np.array([[[-4.0, 3.0]]]))
+    (array([[[3., 4.]]]),)
+    """
+    return rotary_embedding(x, cos, sin), lambda g: (rotary_embedding(g, cos, -sin),)

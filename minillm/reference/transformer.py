@@ -10,6 +10,7 @@ positions, gated feed-forward, no biases. The parameter tree is in `minillm.conf
 vocabulary, our D its dimension.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -18,10 +19,11 @@ from jaxtyping import Float, Int
 from minillm.axes import Hidden, Tokens, checked
 from minillm.config import Config
 from minillm.errors import InputError
-from minillm.reference.attention import AttentionWeights, causal_mask, multi_head_attention
+from minillm.reference.attention import AttentionWeights, causal_mask, multi_head_attention, multi_head_attention_vjp
 from minillm.reference.cache import KVCache, check_capacity
-from minillm.reference.mlp import swiglu
-from minillm.reference.norm import rms_norm
+from minillm.reference.linear import embedding, embedding_vjp, linear_vjp
+from minillm.reference.mlp import swiglu, swiglu_vjp
+from minillm.reference.norm import rms_norm, rms_norm_vjp
 from minillm.reference.rotary import rotary_cos_sin
 
 Params = dict[str, Any]
@@ -70,6 +72,70 @@ def transformer(params: Params, tokens: Tokens, config: Config) -> Float[Any, "*
 
 
 @checked
+def transformer_vjp(
+    params: Params, tokens: Tokens, config: Config
+) -> tuple[Float[Any, "*batch T V"], Callable[[Float[Any, "*batch T V"]], tuple[Params]]]:
+    """`transformer` and its gradient by every parameter, in the form of `jax.vjp`: the blocks, last to first.
+
+    The gradient is a tree of the parameters' own form. A tied embedding is used twice, where a token enters and
+    where the logits are read off, and gets the sum of both.
+
+    >>> from minillm.config import TINY
+    >>> params = init_params(TINY, np.random.default_rng(0))
+    >>> logits, vjp = transformer_vjp(params, np.array([[1, 2, 3]]), TINY)
+    >>> [dparams] = vjp(np.ones_like(logits))
+    >>> dparams["layers"][0]["mlp"]["down"].shape
+    (5, 4)
+    """
+    check_tokens(tokens, config)
+    x, embedding_back = embedding_vjp(params["embedding"], tokens)
+    T = tokens.shape[-1]
+    rotation = rotary_cos_sin(np.arange(T), config.head_dim, config.rope_theta, config.rope_factors, x.dtype)
+    mask, blocks_back = causal_mask(T, T, window=config.sliding_window), []
+    for layer in params["layers"]:
+        x, block_back = _block_vjp(x, layer, mask, rotation, config)
+        blocks_back.append(block_back)
+    x, norm_back = rms_norm_vjp(x, params["final_norm"], config.norm_eps)
+    logits, head_back = linear_vjp(x, params["head"] if "head" in params else params["embedding"].T)
+
+    def vjp(g: Float[Any, "*batch T V"]) -> tuple[Params]:
+        dx, dhead = head_back(g)
+        dx, dfinal_norm = norm_back(dx)
+        dlayers: list[Params] = []
+        for block_back in reversed(blocks_back):
+            dx, dlayer = block_back(dx)
+            dlayers = [dlayer, *dlayers]
+        [dembedding] = embedding_back(dx)
+        dparams = {"embedding": dembedding, "layers": dlayers, "final_norm": dfinal_norm}
+        if "head" in params:
+            return ({**dparams, "head": dhead},)
+        return ({**dparams, "embedding": dembedding + dhead.T},)
+
+    return logits, vjp
+
+
+def _block_vjp(x: Hidden, layer: Params, mask: Any, rotation: Any, config: Config) -> tuple[Hidden, Callable[..., Any]]:
+    """One block and its gradient. x + f(x) has the derivative 1 + f': the upstream passes by f, and through it."""
+    normed, attention_norm_back = rms_norm_vjp(x, layer["attention_norm"], config.norm_eps)
+    weights = AttentionWeights(**layer["attention"])
+    attended, attention_back = multi_head_attention_vjp(normed, weights, config.head_dim, mask, rotation)
+    middle = x + attended
+    normed, mlp_norm_back = rms_norm_vjp(middle, layer["mlp_norm"], config.norm_eps)
+    fed, mlp_back = swiglu_vjp(normed, **layer["mlp"])
+
+    def vjp(g: Hidden) -> tuple[Hidden, Params]:
+        dnormed, *dmlp = mlp_back(g)
+        dmiddle, dmlp_norm = mlp_norm_back(dnormed)
+        dmiddle = g + dmiddle
+        dnormed, dattention = attention_back(dmiddle)
+        dx, dattention_norm = attention_norm_back(dnormed)
+        dlayer = {"attention": dattention._asdict(), "mlp": dict(zip(("gate", "up", "down"), dmlp, strict=True))}
+        return dmiddle + dx, {**dlayer, "attention_norm": dattention_norm, "mlp_norm": dmlp_norm}
+
+    return middle + fed, vjp
+
+
+@checked
 def prefill(
     params: Params, tokens: Tokens, cache: KVCache, config: Config, length: Any = None
 ) -> tuple[Float[Any, "*batch V"], KVCache]:
@@ -106,12 +172,10 @@ def decode(
     return prefill(params, token[..., None], cache, config)
 
 
-def hidden_states(
-    params: Params, tokens: Tokens, config: Config, cache: KVCache | None = None
-) -> tuple[Hidden, Any]:
+def hidden_states(params: Params, tokens: Tokens, config: Config, cache: KVCache | None = None) -> tuple[Hidden, Any]:
     """The stream after the last block, normalised, and the cache with these tokens written into it."""
     T, start = tokens.shape[-1], cache.length if cache else 0
-    x = params["embedding"][tokens]
+    x = embedding(params["embedding"], tokens)
     positions = start + np.arange(T)
     rotation = rotary_cos_sin(positions, config.head_dim, config.rope_theta, config.rope_factors, x.dtype)
     mask = causal_mask(T, start + T, start, config.sliding_window)
