@@ -8,7 +8,11 @@ from typing import Any
 import jax
 import numpy as np
 
-from minillm.errors import InputError
+from minillm.errors import InputError, MinillmError
+
+
+class Unavailable(MinillmError):
+    """What `Case.make` raises where the row cannot be had here (a model without a network): skipped, and no failure."""
 
 
 @dataclass(frozen=True)

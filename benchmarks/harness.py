@@ -22,7 +22,7 @@ from rich.console import Console
 from minillm.errors import InputError
 
 from . import device as devices
-from .case import Case, Options, groups
+from .case import Case, Options, Unavailable, groups
 from .document import compare, exit_status, read_document, validate, write_document
 from .report import show_comparison, show_run
 from .roof import measured_read_bandwidth
@@ -32,6 +32,7 @@ from .timing import Clock
 __all__ = [
     "Case",
     "Options",
+    "Unavailable",
     "compare",
     "discover",
     "exit_status",

@@ -17,7 +17,7 @@ from minillm.errors import InputError
 
 from . import device as devices
 from . import roof
-from .case import Case, disagreement, group_of, missing_package
+from .case import Case, Unavailable, disagreement, group_of, missing_package
 from .timing import Clock, Task, describe, interleave
 
 
@@ -43,6 +43,8 @@ class Session:
                 continue
             try:
                 tasks[case.name] = self._prepare(case, row)
+            except Unavailable as reason:
+                row |= {"skipped": True, "skip_message": describe(reason)}
             except Exception as error:
                 row |= {"error_occurred": True, "error_message": describe(error)}
         readers: dict[str, Task] = {}

@@ -189,6 +189,17 @@ def test_a_wrong_answer_is_an_error_row_and_never_timed(clock):
     assert "real_time" in rows_of(document)["right"]
 
 
+def test_what_cannot_be_had_here_is_skipped_and_no_failure(clock):
+    def make():
+        raise harness.Unavailable("the model is not cached")
+
+    document = run([Case(name="absent", make=make), host_case("ours", clock.takes(0.01), peer="absent")], clock)
+    rows = rows_of(document)
+    assert rows["absent"]["skipped"] is True and rows["absent"]["skip_message"] == "the model is not cached"
+    assert "real_time" in rows["ours"] and "ratio" not in rows["ours"]
+    assert harness.exit_status(document) == 0
+
+
 def test_a_right_answer_carries_its_error(clock):
     case = host_case("right", clock.takes(0.01, np.array([1.0, 2.0001])), oracle=lambda: np.array([1.0, 2.0]),
                      tolerance=1e-3)  # fmt: skip

@@ -1,10 +1,12 @@
 """Attention, jitted: `minillm.reference.attention` for CPU, GPU and TPU."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Float
 
 from minillm.accelerated.cache import LayerCache, append
@@ -14,7 +16,8 @@ from minillm.accelerated.softmax import masked_softmax, softmax
 from minillm.axes import Hidden, Key, Mask, Query, Rotation, Value, checked, wide
 from minillm.errors import InputError
 
-_BLOCK = 256  # positions of the cache that are read together
+_PREFIX = 64  # the fewest positions of a cache that one token reads
+_BLOCK = 256  # positions of a cache that a prompt reads together
 
 
 class AttentionWeights(NamedTuple):
@@ -76,22 +79,45 @@ def multi_head_attention(
 
 
 def attention_over_cache(query: Query, cache: LayerCache, mask: Mask | None, filled: Any) -> Query:
-    """Attention to the first `filled` positions of a cache, reading only the blocks that hold any.
+    """Attention to the first `filled` positions of a cache: one program for every length, reading little more."""
+    S = cache.key.shape[-2]
+    visible = jnp.arange(S) < filled
+    mask = jnp.broadcast_to(visible if mask is None else mask & visible, (query.shape[-3], S))
+    return (_over_prefix if query.shape[-3] == 1 else _over_blocks)(query, cache, mask, filled)
 
-    One program for every length. Block by block the softmax is kept as a running maximum m, a sum l of
-    exp(score - m) and the output o before division by l (Milakov & Gimelshein 2018, algorithm 3).
+
+def _over_prefix(query: Query, cache: LayerCache, mask: Mask, filled: Any) -> Query:
+    """For one token. The program holds a branch for the first 64, 128, 256 ... positions, and runs the one it needs."""
+    S = cache.key.shape[-2]
+    lengths = [_PREFIX << i for i in range(S.bit_length()) if _PREFIX << i < S] + [S]
+
+    def branch(length: int) -> Callable[..., Query]:
+        def attend(query: Query, cache: LayerCache, mask: Mask) -> Query:
+            key, value = (jnp.moveaxis(past[..., :length, :], -3, -2) for past in cache)
+            return scaled_dot_product_attention(query, key, value, mask[:, :length])
+
+        return attend
+
+    shortest = jnp.sum(filled > np.array(lengths[:-1], np.int32))
+    return jax.lax.switch(shortest, [branch(length) for length in lengths], query, cache, mask)
+
+
+def _over_blocks(query: Query, cache: LayerCache, mask: Mask, filled: Any) -> Query:
+    """For a prompt, whose scores against all positions would fill the memory: block by block.
+
+    The softmax is kept as a running maximum m, a sum l of exp(score - m) and the output o before division by l
+    (Milakov & Gimelshein 2018, algorithm 3).
     """
     queries = _group(wide(query), jnp.moveaxis(cache.key, -3, -2))
-    T, S = query.shape[-3], cache.key.shape[-2]
+    S = cache.key.shape[-2]
     block, axis = min(_BLOCK, S), cache.key.ndim - 2
-    mask = jnp.ones((T, S), bool) if mask is None else jnp.broadcast_to(mask, (T, S))
 
     def add_block(index: Any, state: Any) -> Any:
         largest, total, out = state
         first = jnp.minimum(index * block, S - block)  # the last block is moved back to fit, and overlaps
         positions = first + jnp.arange(block)
         visible = jax.lax.dynamic_slice_in_dim(mask, first, block, 1)
-        visible &= (positions >= index * block) & (positions < filled)
+        visible &= positions >= index * block
         keys, values = (wide(jax.lax.dynamic_slice_in_dim(past, first, block, axis)) for past in cache)
         scores = jnp.einsum("...kgth,...ksh->...kgts", queries, keys) * query.shape[-1] ** -0.5
         scores = jnp.where(visible, scores, -jnp.inf)

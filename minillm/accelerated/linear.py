@@ -2,7 +2,7 @@
 
 Decoding one token multiplies one row by every matrix, so it goes as fast as memory is read. A CPU reads a
 matrix-vector product fastest when the numbers of one output lie together, which is the transposed matrix:
-`W^T x` took 0.89 of the time of `x W` for all of SmolLM2 (figures and command: benchmarks/README.md).
+with it a step of SmolLM2 took 0.86 of the time (benchmarks/README.md).
 `transpose_weights` turns a parameter tree into that form; everything in `accelerated` takes either.
 """
 

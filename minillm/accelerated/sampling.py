@@ -36,12 +36,12 @@ def top_p_mask(logits: Logits, p: float) -> Kept:
 def sample(logits: Logits, draw: Float[Any, "*batch"], sampling: Sampling) -> Int[Any, "*batch"]:
     """Differs: where a logit is NaN the token is -1, since a compiled program cannot raise."""
     token = _choose(logits, draw, sampling)
-    return jnp.where(jnp.isnan(logits).any(axis=-1), -1, token)
+    return jnp.where(jnp.isnan(jnp.max(logits, axis=-1)), -1, token)  # the largest of numbers with a NaN is NaN
 
 
 def _choose(logits: Logits, draw: Float[Any, "*batch"], sampling: Sampling) -> Int[Any, "*batch"]:
     if sampling.temperature == 0:
-        return jnp.argmax(logits, axis=-1)
+        return _first_largest(logits)
     logits = logits / jnp.asarray(sampling.temperature, logits.dtype)
     kept = jnp.ones(logits.shape, bool)
     if sampling.top_k is not None:
@@ -50,6 +50,12 @@ def _choose(logits: Logits, draw: Float[Any, "*batch"], sampling: Sampling) -> I
         kept &= top_p_mask(jnp.where(kept, logits, -jnp.inf), sampling.top_p)
     cumulative = jnp.cumsum(masked_softmax(logits, kept), axis=-1)
     return jnp.argmax(cumulative > draw[..., None] * cumulative[..., -1:], axis=-1)
+
+
+def _first_largest(logits: Logits) -> Int[Any, "*batch"]:
+    """As `jnp.argmax`, which XLA:CPU runs number by number: 0.2 ms for 49,152 of them, where this takes 0.03."""
+    place = jnp.arange(logits.shape[-1])
+    return jnp.min(jnp.where(logits == jnp.max(logits, axis=-1, keepdims=True), place, place.size), axis=-1)
 
 
 def _ranks(logits: Logits) -> Int[Any, "*batch V"]:

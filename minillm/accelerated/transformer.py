@@ -51,16 +51,15 @@ def decode(
     return logits, KVCache(layers, cache.length + 1)
 
 
-def hidden_states(
-    params: Params, tokens: Tokens, config: Config, cache: KVCache | None = None
-) -> tuple[Hidden, KVCache | None]:
+def hidden_states(params: Params, tokens: Tokens, config: Config, cache: KVCache | None = None) -> tuple[Hidden, Any]:
     """As the reference."""
     T, start = tokens.shape[-1], cache.length if cache else 0
     x = params["embedding"].at[tokens].get(mode="fill", fill_value=jnp.nan)
     positions = start + jnp.arange(T)
     rotation = rotary_cos_sin(positions, config.head_dim, config.rope_theta, config.rope_factors, x.dtype)
+    rotation = jax.lax.optimization_barrier(rotation)  # or XLA:CPU computes it anew in every layer
     mask = causal_mask(T, cache.capacity if cache else T, start, config.sliding_window)
-    layers = []
+    layers: list[Any] = []
     for index, layer in enumerate(params["layers"]):
         normed = rms_norm(x, layer["attention_norm"], config.norm_eps)
         weights, past = AttentionWeights(**layer["attention"]), cache.layers[index] if cache else None
