@@ -139,6 +139,21 @@ def score(
 
 
 @app.command()
+def train(
+    config: Annotated[Path, typer.Argument(help="A TOML file with the settings of the run.")],
+    changes: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting.")] = None,
+    resume: Annotated[
+        bool | None, typer.Option("--resume/--fresh", help="Go on with the run in the folder, or begin it again.")
+    ] = None,
+) -> None:
+    """Train a model from scratch; killed at any moment, it goes on with --resume."""
+    from minillm.training.loop import train
+    from minillm.training.settings import read_config
+
+    train(read_config(config, changes or ()), "new" if resume is None else "resume" if resume else "fresh")
+
+
+@app.command()
 def download() -> None:
     """Fetch every file that the course uses, for a place without a network."""
     from minillm.course.doctor import download

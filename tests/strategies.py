@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from minillm.config import Config, Sampling
 from minillm.reference.attention import AttentionWeights, causal_mask
 from minillm.reference.cache import KVCache, LayerCache
+from minillm.reference.losses import IGNORED
 from minillm.reference.transformer import init_params
 
 values = st.floats(-8, 8, allow_subnormal=False, width=32)
@@ -36,6 +37,12 @@ def norm_problems(draw, num_scales):
     """Vectors that are not constant: of those, centring leaves nothing but rounding errors, and scales them up."""
     shape = draw(vectors)
     return draw(arrays(shape)) / 8 + np.arange(shape[-1]), *[draw(arrays(shape[-1:])) for _ in range(num_scales)]
+
+
+@st.composite
+def linear_problems(draw):
+    shape = draw(vectors)
+    return draw(arrays(shape)), normal(draw(seeds), shape[-1], 13) / shape[-1]
 
 
 @st.composite
@@ -81,6 +88,15 @@ def attention_problems(draw):
 
 
 @st.composite
+def flash_problems(draw):
+    """Queries at the end of the keys, blocks that divide neither, and windows within a block and across several."""
+    B, H, seed = 2, 4, draw(seeds)
+    N, K = draw(head_counts)
+    causal, window, block = draw(st.sampled_from([(True, None, 3), (True, 2, 3), (True, 5, 2), (False, None, 4)]))
+    return draw(arrays((B, 5, N, H))), normal(seed, B, 7, K, H), normal(seed + 1, B, 7, K, H), causal, window, block
+
+
+@st.composite
 def layer_problems(draw):
     B, T, D, H = 2, 5, 7, 4
     N, K = draw(head_counts)
@@ -123,6 +139,18 @@ def token_arrays(config, *shape):
 def transformer_problems(draw):
     config, params = draw(models())
     return params, draw(token_arrays(config, 2, 7)), config
+
+
+def label_arrays(num_classes, *shape):
+    """A fifth of them count for nothing."""
+    known = st.integers(0, num_classes - 1)
+    return hnp.arrays(np.int32, shape, elements=st.one_of(known, known, known, known, st.just(IGNORED)))
+
+
+@st.composite
+def loss_problems(draw):
+    params, tokens, config = draw(transformer_problems())
+    return params, tokens, draw(label_arrays(config.vocab_size, *tokens.shape)), config
 
 
 @st.composite
@@ -177,6 +205,7 @@ def score_problems(draw):
 
 
 problems = {
+    "linear.linear": linear_problems(),
     "softmax.softmax": vectors.flatmap(arrays).map(lambda x: (x,)),
     "softmax.masked_softmax": vectors.flatmap(with_mask),
     "softmax.log_softmax": vectors.flatmap(arrays).map(lambda x: (x,)),
@@ -192,8 +221,11 @@ problems = {
     "attention.causal_mask": st.tuples(st.just(3), st.just(7), st.sampled_from([0, 4]), st.sampled_from([None, 2])),
     "attention.scaled_dot_product_attention": attention_problems(),
     "attention.multi_head_attention": layer_problems(),
+    "flash_attention.flash_attention": flash_problems(),
     "cache.append": append_problems(),
     "transformer.transformer": transformer_problems(),
+    "losses.cross_entropy": st.tuples(arrays((2, 5, 7)), label_arrays(7, 2, 5)),
+    "losses.language_model_loss": loss_problems(),
     "transformer.prefill": prefill_problems(),
     "transformer.decode": decode_problems(),
     "sampling.top_k_mask": st.tuples(separated_logits(3, 11), st.sampled_from([1, 4, 50])),

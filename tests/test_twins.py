@@ -3,6 +3,7 @@
 import importlib
 import inspect
 import pkgutil
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -15,9 +16,10 @@ from jax import export
 import minillm.accelerated
 import minillm.reference
 from minillm.twins import ALONE, TWINS
-from tests.strategies import problems
+from tests.strategies import problems, seeds
 
 GENERIC = [twin for twin in TWINS if twin.generic]
+WITH_GRADIENT = [twin for twin in TWINS if twin.gradient]
 each_twin = pytest.mark.parametrize("twin", GENERIC, ids=str)
 few = settings(max_examples=5)
 
@@ -143,6 +145,91 @@ def test_it_lowers_for_every_platform(twin, data):
     assert len(lowered(*shapes).platforms) == 4
 
 
+def chosen_arguments(twin, args):
+    """The arrays that the gradient is by, their tree, and the one output as a function of such arrays."""
+    names = list(inspect.signature(twin.reference).parameters)
+    places = [names.index(name) for name in twin.gradient]
+    leaves, tree = jax.tree.flatten([args[place] for place in places])
+
+    def output(function, leaves):
+        changed = dict(zip(places, jax.tree.unflatten(tree, leaves), strict=True))
+        [out] = jax.tree.leaves(function(*[changed.get(place, arg) for place, arg in enumerate(args)]))
+        return out
+
+    return leaves, tree, output
+
+
+@partial(jax.jit, static_argnames=("twin", "tree", "rest"))
+def vjp_of_jax(twin, tree, rest, arrays, upstream):
+    """The twin's output and gradients, compiled once for each shape; `rest` is the leaves that are no arrays."""
+    filled = iter(arrays)
+    args = jax.tree.unflatten(tree, [next(filled) if leaf is ... else leaf for leaf in rest])
+    leaves, _, output = chosen_arguments(twin, args)
+    out, vjp = jax.vjp(lambda leaves: output(twin.accelerated, leaves), leaves)
+    return out, *vjp(upstream)
+
+
+def both_gradients(twin, args, dtype, upstream):
+    """(output, gradients) by hand, and (output, gradients) by JAX, for one upstream gradient."""
+    arrays, join = split(args, dtype)
+    for array in arrays:
+        array.flags.writeable = False  # no function may write to its inputs
+    args, upstream = join(arrays), upstream.astype(dtype)
+    out, vjp = twin.reference_vjp(*args)
+    by_hand = vjp(upstream)
+    assert jax.tree.structure(list(by_hand)) == chosen_arguments(twin, args)[1]
+    leaves, tree = jax.tree.flatten(args, is_leaf=lambda leaf: leaf is None)
+    rest = tuple(... if isinstance(leaf, np.ndarray) else leaf for leaf in leaves)
+    out_of_jax, by_jax = vjp_of_jax(twin, tree, rest, arrays, upstream)
+    return (out, jax.tree.leaves(by_hand)), (np.asarray(out_of_jax), [np.asarray(leaf) for leaf in by_jax])
+
+
+def upstream_gradient(twin, args, seed):
+    shape = np.shape(jax.tree.leaves(twin.reference(*args))[0])
+    return np.asarray(np.random.default_rng(seed).standard_normal(shape, np.float32))
+
+
+@pytest.mark.parametrize("twin", WITH_GRADIENT, ids=str)
+@given(data=st.data(), seed=seeds)
+def test_the_gradient_by_hand_is_that_of_jax_and_of_central_differences(twin, data, seed):
+    """Each array's to 1e-9 of its largest number; and along a random direction to 1e-5, in float64."""
+    args = data.draw(problems[str(twin)])
+    upstream = upstream_gradient(twin, args, seed)
+    with jax.enable_x64(True):
+        (out, by_hand), (out_of_jax, by_jax) = both_gradients(twin, args, np.float64, upstream)
+    assert difference(out, out_of_jax) <= twin.float64
+    assert difference(by_hand, by_jax) <= 1e-9
+    for hand, expected in zip(by_hand, by_jax, strict=True):
+        assert np.abs(hand - expected).max() <= 1e-9 * max(np.abs(expected).max(), 1e-2)
+
+    leaves, _, output = chosen_arguments(twin, args)
+    np.testing.assert_array_equal(out, output(twin.reference, leaves))
+    random, step = np.random.default_rng(seed + 1), 1e-5
+    for index, (leaf, gradient) in enumerate(zip(leaves, by_hand, strict=True)):
+        direction = random.standard_normal(leaf.shape)
+        above, below = (
+            output(twin.reference, [*leaves[:index], leaf + change * direction, *leaves[index + 1 :]])
+            for change in (step, -step)
+        )
+        slope, along = np.sum(upstream * (above - below)) / (2 * step), gradient * direction
+        assert abs(slope - np.sum(along)) <= 1e-5 * max(np.sum(np.abs(along)), 1e-2)
+
+
+@pytest.mark.parametrize("twin", WITH_GRADIENT, ids=str)
+@given(data=st.data(), seed=seeds)
+@few
+def test_float32_gradients_are_near_the_float64_one(twin, data, seed):
+    """Those of both sides."""
+    args = data.draw(problems[str(twin)])
+    arrays, join = split(args, np.float32)
+    upstream = upstream_gradient(twin, args, seed)
+    wide_args = join([cast(array, np.float64) for array in arrays])
+    expected = jax.tree.leaves(twin.reference_vjp(*wide_args)[1](upstream.astype(np.float64)))
+    for _, found in both_gradients(twin, args, np.float32, upstream):
+        assert {leaf.dtype for leaf in found} == {np.dtype(np.float32)}
+        assert difference(found, expected) <= 4 * twin.float32  # a gradient rounds more often than its function
+
+
 def public_functions(package):
     for module in pkgutil.iter_modules(package.__path__):
         loaded = importlib.import_module(f"{package.__name__}.{module.name}")
@@ -157,12 +244,22 @@ def test_every_public_function_is_a_twin_or_excused(package):
     twins = {f"{side}.{twin}" for twin in TWINS for side in ("reference", "accelerated")}
     found = {name for name, _ in public_functions(package)}
     assert found
-    assert found - twins - set(ALONE) == set()
+    assert {name for name in found if not name.endswith("_vjp")} - twins - set(ALONE) == set()
 
 
 def test_the_registry_names_only_what_exists():
     found = {name for package in (minillm.reference, minillm.accelerated) for name, _ in public_functions(package)}
+    found = {name for name in found if not name.endswith("_vjp")}
     assert {f"{side}.{twin}" for twin in TWINS for side in ("reference", "accelerated")} | set(ALONE) == found
+
+
+def test_every_gradient_by_hand_has_its_function_and_its_test():
+    found = {name.removesuffix("_vjp") for name, _ in public_functions(minillm.reference) if name.endswith("_vjp")}
+    assert found - set(ALONE) == {f"reference.{twin}" for twin in WITH_GRADIENT}
+    assert not [name for name, _ in public_functions(minillm.accelerated) if name.endswith("_vjp")]
+    for twin in WITH_GRADIENT:
+        function, vjp = (list(inspect.signature(f).parameters) for f in (twin.reference, twin.reference_vjp))
+        assert [name.removesuffix("_vjp") for name in vjp] == function[: len(vjp)]
 
 
 @pytest.mark.parametrize("twin", TWINS, ids=str)

@@ -1,6 +1,18 @@
 """Real text to learn from and to measure on: fetched once, verified, and kept (`minillm.fetch`)."""
 
+from minillm.data.batches import Batches, Validation
 from minillm.data.sentiment import Review, movie_reviews
 from minillm.data.shakespeare import shakespeare
+from minillm.data.text import load_text, split_text
+from minillm.data.tinyshakespeare import tinyshakespeare
 
-__all__ = ["Review", "movie_reviews", "shakespeare"]
+__all__ = [
+    "Batches",
+    "Review",
+    "Validation",
+    "load_text",
+    "movie_reviews",
+    "shakespeare",
+    "split_text",
+    "tinyshakespeare",
+]

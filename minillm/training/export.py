@@ -1,0 +1,69 @@
+"""A trained model as a folder that `open_model`, and Transformers, read: config.json, safetensors, tokenizer.json."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import save
+from tokenizers import Tokenizer as Backend
+
+from minillm.config import Config
+from minillm.course.files import whole_file
+from minillm.errors import InputError
+from minillm.pretrained.llama_folder import ARCHITECTURE, FOLDER_NAMES, SINGLE
+
+
+def export_model(folder: Path, config: Config, params: Any, tokenizer: Backend) -> None:
+    """Write the model; each file appears whole, the weights last."""
+    described = {
+        "tokenizer.json": tokenizer.to_str(pretty=True).encode("utf-8"),
+        "config.json": (json.dumps(folder_settings(config), indent=2) + "\n").encode("utf-8"),
+        SINGLE: save(folder_tensors(params), metadata={"format": "pt"}),
+    }
+    for name, content in described.items():
+        with whole_file(folder / name) as temporary:
+            temporary.write_bytes(content)
+
+
+def folder_settings(config: Config) -> dict[str, Any]:
+    """What config.json says of a `Config`, in the words of Transformers."""
+    if config.rope_factors is not None or config.sliding_window is not None:
+        raise InputError(
+            "A model with rope_factors or a sliding window has no place in a Llama folder; leave them out."
+        )
+    return {
+        "architectures": [ARCHITECTURE],
+        "model_type": "llama",
+        "vocab_size": config.vocab_size,
+        "num_hidden_layers": config.num_layers,
+        "hidden_size": config.model_dim,
+        "num_attention_heads": config.num_heads,
+        "num_key_value_heads": config.num_kv_heads,
+        "head_dim": config.head_dim,
+        "intermediate_size": config.ffn_dim,
+        "max_position_embeddings": config.context_length,
+        "rope_theta": config.rope_theta,
+        "rms_norm_eps": config.norm_eps,
+        "tie_word_embeddings": config.tied_embeddings,
+        "hidden_act": "silu",
+        "attention_bias": False,
+        "mlp_bias": False,
+        "bos_token_id": None,
+        "eos_token_id": None,
+        "torch_dtype": "float32",
+    }
+
+
+def folder_tensors(params: Any) -> dict[str, np.ndarray]:
+    """The parameter tree under the file's names, matrices turned to (out, in) as files have them."""
+    tensors = {FOLDER_NAMES.embedding: params["embedding"], FOLDER_NAMES.final_norm: params["final_norm"]}
+    if "head" in params:
+        tensors[FOLDER_NAMES.head] = np.transpose(params["head"])
+    for number, layer in enumerate(params["layers"]):
+        for ours, theirs in FOLDER_NAMES.layer.items():
+            leaf = layer
+            for part in ours.split("."):
+                leaf = leaf[part]
+            tensors[theirs.format(number)] = np.transpose(leaf)  # a vector stays as it is
+    return {name: np.ascontiguousarray(tensor, np.float32) for name, tensor in tensors.items()}

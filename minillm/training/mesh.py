@@ -1,0 +1,94 @@
+"""The devices as a grid with named axes, and what of a run lies where.
+
+A batch is split over the axis "data"; parameters are whole on every device. The axes "expert" and "model" have one
+device each for now: a layer that splits its weights over them changes `parameter_sharding` and nothing else. One
+device, several devices and several processes run the same program, and XLA puts the sums over devices where the
+shardings ask for them.
+
+Several processes find each other where JAX_COORDINATOR_ADDRESS is set, with JAX_NUM_PROCESSES and JAX_PROCESS_ID, or
+without these two what the cluster says.
+"""
+
+import os
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from minillm.axes import Tokens
+from minillm.devices import find_device
+from minillm.errors import DeviceError, InputError
+
+AXES = ("data", "expert", "model")
+
+
+def join_processes() -> None:
+    """Meet the other processes of the run, where there are any; to be called before JAX is used."""
+    address = os.environ.get("JAX_COORDINATOR_ADDRESS")
+    if not address or jax.distributed.is_initialized():
+        return
+    count, own = (os.environ.get(name) for name in ("JAX_NUM_PROCESSES", "JAX_PROCESS_ID"))
+    try:
+        jax.distributed.initialize(address, int(count) if count else None, int(own) if own else None)
+    except (ValueError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise DeviceError(
+            f"The processes of the run did not meet at {address} ({reason}); check JAX_COORDINATOR_ADDRESS, "
+            "JAX_NUM_PROCESSES and JAX_PROCESS_ID."
+        ) from error
+
+
+def is_writer() -> bool:
+    """Whether this process writes the files of the run: one does."""
+    return jax.process_index() == 0
+
+
+def make_mesh(device: str | None = None, data: int | None = None) -> Mesh:
+    """A grid of devices of one kind; `data` of them share a batch, all where it is None."""
+    devices = jax.devices(find_device(device).platform)
+    data = len(devices) if data is None else data
+    if data > len(devices):
+        raise DeviceError(f"data_axis is {data}, and there are {len(devices)} devices; ask for at most as many.")
+    if jax.process_count() > 1 and data != len(devices):
+        raise InputError(
+            f"data_axis is {data}; a run of several processes uses all {len(devices)} devices: leave it out."
+        )
+    grid = np.array(devices[:data]).reshape(data, 1, 1)
+    return Mesh(grid, AXES, axis_types=(AxisType.Auto,) * len(AXES))
+
+
+def check_batch(mesh: Mesh, batch_size: int) -> None:
+    """Refuse a batch that the devices cannot share evenly."""
+    if batch_size % mesh.shape["data"]:
+        raise InputError(
+            f"batch_size {batch_size} is not a multiple of the {mesh.shape['data']} devices that share it; change it, "
+            "or set data_axis."
+        )
+
+
+def batch_sharding(mesh: Mesh) -> NamedSharding:
+    """Rows over the axis "data"."""
+    return NamedSharding(mesh, PartitionSpec("data"))
+
+
+def parameter_sharding(mesh: Mesh) -> NamedSharding:
+    """Whole on every device; of the parameters, and of whatever the optimizer keeps for them."""
+    return NamedSharding(mesh, PartitionSpec())
+
+
+def own_rows(batch_size: int) -> tuple[int, int]:
+    """The rows of the global batch that this process brings: JAX lists its devices process by process."""
+    share = batch_size // jax.process_count()
+    return jax.process_index() * share, (jax.process_index() + 1) * share
+
+
+def place_rows(mesh: Mesh, rows: tuple[Tokens, Tokens], batch_size: int) -> tuple[Any, Any]:
+    """This process's rows as part of the global batch."""
+    sharding = batch_sharding(mesh)
+    if jax.process_count() == 1:
+        return jax.device_put(rows, sharding)
+    tokens, labels = (
+        jax.make_array_from_process_local_data(sharding, part, (batch_size, *part.shape[1:])) for part in rows
+    )
+    return tokens, labels

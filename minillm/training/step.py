@@ -1,0 +1,98 @@
+"""What one step computes, as one program: loss, gradient, clipping, update.
+
+Everything that decides a step's speed is here and in `minillm.accelerated`. The state is donated: its buffers become
+those of the new state, so a step holds the parameters and moments once.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+
+from minillm.accelerated import optimizer, schedules
+from minillm.accelerated.losses import IGNORED, cross_entropy
+from minillm.accelerated.transformer import Params, transformer
+from minillm.axes import Tokens, wide
+from minillm.config import Config
+from minillm.reference.transformer import init_params
+from minillm.training.config import TrainConfig
+from minillm.training.mesh import parameter_sharding
+
+
+class TrainState(NamedTuple):
+    """All that changes from step to step; `step` counts the updates done, and numbers the next batch."""
+
+    step: Any
+    params: Params
+    optimizer: Any
+
+
+class Measured(NamedTuple):
+    """What a step says of itself: before its update, on its own batch."""
+
+    loss: Any
+    gradient_norm: Any  # before clipping
+    learning_rate: Any
+
+
+def init_state(config: TrainConfig, model: Config) -> TrainState:
+    """Where training starts: drawn from the seed by NumPy, so it is the same on every device."""
+    params = init_params(model, np.random.default_rng(config.seed), np.float32)
+    return TrainState(np.int32(0), params, getattr(optimizer, f"{config.optimizer}_init")(params))
+
+
+def loss_function(params: Params, tokens: Tokens, labels: Tokens, model: Config, dtype: Any = np.float32) -> Any:
+    """Mean nats of the next token, computed in `dtype` up to the logits and in at least float32 from there."""
+    cast = jax.tree.map(lambda p: p.astype(dtype), params)
+    return cross_entropy(wide(transformer(cast, tokens, model)), labels)
+
+
+def learning_rate(config: TrainConfig, step: Any) -> Any:
+    """The schedule's value for a step, counted from 0."""
+    peak, warmup = config.learning_rate, config.warmup_steps
+    if config.schedule == "constant":
+        return schedules.constant(step, peak, warmup)
+    if config.schedule == "warmup_cosine":
+        return schedules.warmup_cosine(step, peak, config.steps, warmup, config.final_fraction)
+    return schedules.warmup_stable_decay(step, peak, config.steps, warmup, config.decay_steps, config.final_fraction)
+
+
+def make_step(
+    config: TrainConfig, model: Config, mesh: Mesh
+) -> Callable[[TrainState, Tokens, Tokens], tuple[TrainState, Measured]]:
+    """The program of a step: the state after it, and what it measured. The state given is used up."""
+    dtype = jnp.dtype(config.dtype)
+
+    def step(state: TrainState, tokens: Tokens, labels: Tokens) -> tuple[TrainState, Measured]:
+        loss, gradients = jax.value_and_grad(loss_function)(state.params, tokens, labels, model, dtype)
+        norm, rate = optimizer.global_norm(gradients), learning_rate(config, state.step)
+        if config.clip_norm is not None:
+            gradients = optimizer.clip_by_global_norm(gradients, config.clip_norm)
+        params, kept = update(config, gradients, state, rate)
+        return TrainState(state.step + 1, params, kept), Measured(loss, norm, rate)
+
+    whole = parameter_sharding(mesh)
+    return jax.jit(step, donate_argnums=0, out_shardings=(whole, whole))
+
+
+def update(config: TrainConfig, gradients: Params, state: TrainState, rate: Any) -> tuple[Params, Any]:
+    """The optimizer's step: the parameters after it, and what it keeps."""
+    if config.optimizer == "sgd":
+        return optimizer.sgd_update(gradients, state.optimizer, state.params, rate, config.momentum)
+    return optimizer.adamw_update(
+        gradients, state.optimizer, state.params, rate, config.beta1, config.beta2, weight_decay=config.weight_decay
+    )
+
+
+def make_evaluation(config: TrainConfig, model: Config, mesh: Mesh) -> Callable[[Params, Tokens, Tokens], Any]:
+    """The program of an evaluation: summed nats and number of the labels that count."""
+    dtype = jnp.dtype(config.dtype)
+
+    def evaluate(params: Params, tokens: Tokens, labels: Tokens) -> tuple[Any, Any]:
+        counted = jnp.sum(labels != IGNORED)
+        return loss_function(params, tokens, labels, model, dtype) * counted.astype(jnp.float32), counted
+
+    return jax.jit(evaluate, out_shardings=parameter_sharding(mesh))
