@@ -125,10 +125,17 @@ def configurations():
 
 @st.composite
 def models(draw):
-    """A configuration and parameters of ordinary size (initialised ones would give nearly flat logits)."""
-    config, seed = draw(configurations()), draw(seeds)
-    params = init_params(config, np.random.default_rng(seed), np.float64)
-    return config, {**params, "embedding": normal(seed, *params["embedding"].shape)}
+    """A configuration and parameters of ordinary size.
+
+    Freshly initialised ones would attend to all positions nearly alike, and hide a wrong position or cache slot.
+    """
+    config, rng = draw(configurations()), np.random.default_rng(draw(seeds))
+    params = init_params(config, rng, np.float64)
+    params["embedding"] = rng.standard_normal(params["embedding"].shape)
+    for layer in params["layers"]:
+        for part in (layer["attention"], layer["mlp"]):
+            part.update({name: rng.standard_normal(w.shape) / np.sqrt(len(w)) for name, w in part.items()})
+    return config, params
 
 
 def token_arrays(config, *shape):

@@ -117,10 +117,11 @@ def test_gradients_say_the_same_of_the_twin():
 
 @pytest.mark.parametrize("capacity", [3, 256, 300, 512, 700])
 @pytest.mark.parametrize("share", [0.01, 0.5, 1.0])
-def test_the_twin_reads_its_cache_in_blocks(capacity, share):
+@pytest.mark.parametrize("T", [1, 2], ids=["one token, by prefix", "a prompt, by blocks"])
+def test_the_twin_reads_its_cache_in_parts(capacity, share, T):
     """Whatever the capacity, and blocks that overlap at its end: as the reference over what is filled."""
     filled, H = max(1, int(share * capacity)), 4
-    query, past = normal(1, 2, 1, 6, H), LayerCache(normal(2, 2, 3, capacity, H), normal(3, 2, 3, capacity, H))
+    query, past = normal(1, 2, T, 6, H), LayerCache(normal(2, 2, 3, capacity, H), normal(3, 2, 3, capacity, H))
     got = accelerated_attention.attention_over_cache(
         jnp.asarray(query, jnp.float32), LayerCache(*(jnp.asarray(x, jnp.float32) for x in past)), None, filled
     )

@@ -30,7 +30,7 @@ def rotary_cos_sin(
     factors: tuple[float, ...] | None = None,
     dtype: Any = jnp.float32,
 ) -> tuple[Rotation, Rotation]:
-    """Differs in how: float64 angles are not to be had on a TPU, and at position 8000 a float32 one is 2e-4 off.
+    """Differs in how: float64 angles are not to be had on a TPU, and at position 8000 a float32 one is up to 5e-4 off.
 
     So a position is written in base 256, each digit's cosine and sine come from a small table made in
     float64, and the addition theorem joins them: cos(a + b) = cos a cos b - sin a sin b.
