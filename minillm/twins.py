@@ -68,6 +68,7 @@ TWINS = (
     Twin("losses", "cross_entropy", gradient=("logits",)),
     # A composition of the two above: the gradient's comparer holds its value as well.
     Twin("losses", "language_model_loss", float32=2e-6, generic=False, gradient=("params",)),
+    Twin("scaling_fit", "huber_objective", batched=False, gradient=("five",)),
     Twin("transformer", "prefill", float32=1e-5, batched=False),
     Twin("transformer", "decode", float32=1e-5, batched=False),
     Twin("sampling", "top_k_mask", exact=True),
@@ -96,6 +97,13 @@ TWINS = (
     Twin("schedules", "warmup_cosine", generic=False),
     Twin("schedules", "warmup_stable_decay", generic=False),
     Twin("schedules", "check_schedule", generic=False),
+    # Numbers in the billions, beyond float16; and whole fits: tests/test_scaling_laws.py holds these.
+    Twin("scaling_laws", "kaplan_loss", generic=False),
+    Twin("scaling_laws", "chinchilla_loss", generic=False),
+    Twin("scaling_laws", "optimal_split", generic=False),
+    Twin("scaling_laws", "effective_tokens", generic=False),
+    Twin("scaling_fit", "minimise", generic=False),
+    Twin("scaling_fit", "fit_chinchilla", generic=False),
 )
 
 # Public functions without a twin, each with its reason.
@@ -104,6 +112,16 @@ ALONE = {
     "reference.attention.attention_naive": "a form kept for teaching; test_attention.py holds it to the vectorised one",
     "reference.transformer.init_params": "draws from a NumPy generator; both sides use the tree it makes",
     "accelerated.attention.attention_over_cache": "the fixed shapes of jit ask for it; held through prefill and decode",
+    **{
+        f"reference.scaling_laws.{name}": "a formula of one model's few numbers: nothing to compile"
+        for name in ("gpt2_parameters", "kaplan_parameters", "training_flops", "kaplan_optimal_size")
+    },
+    **{
+        f"reference.scaling_laws.kaplan_loss_of_{name}": "one power of one number: nothing to compile"
+        for name in ("size", "data", "compute")
+    },
+    "reference.scaling_fit.fit_power_law": "a line through a handful of points: nothing to compile",
+    "reference.scaling_fit.isoflop_minimum": "a parabola, and an error where it has no minimum",
     "reference.linear.embedding": "the twin looks up in hidden_states, where an unknown id gives NaN",
     "accelerated.linear.transpose_weights": "a memory layout; test_linear.py holds it to changing no result",
     "accelerated.generation.bucket": "the lengths that are compiled; NumPy needs none",

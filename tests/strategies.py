@@ -211,6 +211,17 @@ def score_problems(draw):
     return params, draw(token_arrays(config, 2, 7)), config, start, start + np.int32(draw(st.integers(0, 4)))
 
 
+@st.composite
+def fit_problems(draw):
+    """Runs near Chinchilla's law and constants near its own, so that residuals lie on both sides of delta."""
+    starts, seed = draw(st.sampled_from([(), (3,)])), draw(seeds)
+    log_size, log_tokens = 18 + 2 * normal(seed, 7), 22 + 2 * normal(seed + 1, 7)
+    five = np.array([0.6, 6.0, 7.6, 0.35, 0.37]) + 0.1 * normal(seed + 2, *starts, 5)
+    log_loss = 0.9 + 0.1 * normal(seed + 3, 7)
+    delta, reduction = draw(st.sampled_from([1e-3, 0.1])), draw(st.sampled_from(["sum", "mean"]))
+    return five, log_size, log_tokens, log_loss, delta, reduction
+
+
 problems = {
     "linear.linear": linear_problems(),
     "softmax.softmax": vectors.flatmap(arrays).map(lambda x: (x,)),
@@ -233,6 +244,7 @@ problems = {
     "transformer.transformer": transformer_problems(),
     "losses.cross_entropy": st.tuples(arrays((2, 5, 7)), label_arrays(7, 2, 5)),
     "losses.language_model_loss": loss_problems(),
+    "scaling_fit.huber_objective": fit_problems(),
     "transformer.prefill": prefill_problems(),
     "transformer.decode": decode_problems(),
     "sampling.top_k_mask": st.tuples(separated_logits(3, 11), st.sampled_from([1, 4, 50])),
