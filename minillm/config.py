@@ -22,8 +22,8 @@ class Config:
 
     >>> Config(vocab_size=256, num_layers=2, model_dim=32, num_heads=4, num_kv_heads=2, head_dim=8, ffn_dim=64)
     Config(vocab_size=256, num_layers=2, model_dim=32, num_heads=4, num_kv_heads=2, head_dim=8, ffn_dim=64,
-           context_length=2048, rope_theta=10000.0, rope_factors=None, norm_eps=1e-05, tied_embeddings=True,
-           sliding_window=None)
+           context_length=2048, rope_theta=10000.0, rope_factors=None, rope_attention_factor=1.0, norm_eps=1e-05,
+           tied_embeddings=True, sliding_window=None)
     """
 
     vocab_size: int  # V
@@ -36,6 +36,7 @@ class Config:
     context_length: int = 2048  # the longest sequence that the model was made for
     rope_theta: float = 10000.0  # base of the rotary wavelengths
     rope_factors: tuple[float, ...] | None = None  # H/2 divisors of the rotary frequencies (scaled context)
+    rope_attention_factor: float = 1.0  # of cosines and sines, so attention's logits by its square (YaRN)
     norm_eps: float = 1e-5
     tied_embeddings: bool = True  # the output head is the embedding, transposed
     sliding_window: int | None = None  # a query sees this many positions, itself included
@@ -55,6 +56,10 @@ class Config:
         if self.rope_factors is not None and len(self.rope_factors) != self.head_dim // 2:
             raise InputError(
                 f"Config: {len(self.rope_factors)} rope_factors for head_dim {self.head_dim}; give head_dim / 2."
+            )
+        if not 0 < self.rope_attention_factor < float("inf"):
+            raise InputError(
+                f"Config: rope_attention_factor is {self.rope_attention_factor}; it must be positive and finite."
             )
         if self.sliding_window is not None and self.sliding_window < 1:
             raise InputError(f"Config: sliding_window is {self.sliding_window}; it must be at least 1, or None.")

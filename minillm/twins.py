@@ -83,6 +83,7 @@ TWINS = (
     Twin("cache", "check_capacity", generic=False),
     Twin("rotary", "rotary_frequencies", generic=False),
     Twin("transformer", "hidden_states", generic=False),  # held through transformer, prefill and decode
+    Twin("transformer", "rotation_of", generic=False),  # likewise
     Twin("transformer", "unembed", generic=False),  # likewise
     Twin("transformer", "check_tokens", generic=False),
     # Trees, states and plain numbers: tests/test_optimizer.py and tests/test_schedules.py hold these.
@@ -112,6 +113,10 @@ ALONE = {
     "reference.attention.attention_naive": "a form kept for teaching; test_attention.py holds it to the vectorised one",
     "reference.transformer.init_params": "draws from a NumPy generator; both sides use the tree it makes",
     "accelerated.attention.attention_over_cache": "the fixed shapes of jit ask for it; held through prefill and decode",
+    **{
+        f"reference.context_extension.{name}": "numbers that describe a model, not arrays; both twins read the Config"
+        for name in ("position_interpolation", "ntk_aware", "yarn", "yarn_factors", "yarn_attention_factor")
+    },
     **{
         f"reference.scaling_laws.{name}": "a formula of one model's few numbers: nothing to compile"
         for name in ("gpt2_parameters", "kaplan_parameters", "training_flops", "kaplan_optimal_size")

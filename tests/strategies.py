@@ -57,7 +57,8 @@ def mlp_problems(draw, num_wide, biases=False):
 def rotations(draw):
     positions = draw(hnp.arrays(np.int32, draw(st.sampled_from([(5,), (2, 3)])), elements=st.integers(0, 100_000)))
     factors = draw(st.sampled_from([None, (1.0, 2.0, 4.0)]))
-    return positions, 6, draw(st.sampled_from([100.0, 10_000.0, 500_000.0])), factors, np.float64
+    theta, attention_factor = draw(st.sampled_from([100.0, 10_000.0, 500_000.0])), draw(st.sampled_from([1.0, 1.1]))
+    return positions, 6, theta, factors, np.float64, attention_factor
 
 
 @st.composite
@@ -118,7 +119,14 @@ def configurations():
         [
             Config(**shape, num_heads=4, num_kv_heads=2),
             Config(**shape, num_heads=3, num_kv_heads=1, tied_embeddings=False, sliding_window=3),
-            Config(**shape, num_heads=2, num_kv_heads=2, rope_theta=100.0, rope_factors=(1.0, 2.0, 4.0)),
+            Config(
+                **shape,
+                num_heads=2,
+                num_kv_heads=2,
+                rope_theta=100.0,
+                rope_factors=(1.0, 2.0, 4.0),
+                rope_attention_factor=1.1,
+            ),
         ]
     )
 

@@ -134,7 +134,7 @@ CONFIG_CHANGES = {
     "vocab_size": (10**400, "vocab_size"),
     "max_position_embeddings": (True, "max_position_embeddings"),
     "rms_norm_eps": (float("nan"), "rms_norm_eps"),
-    "rope_parameters": ({"rope_type": "yarn", "rope_theta": 1e4}, "'yarn'"),
+    "rope_parameters": ({"rope_type": "longrope", "rope_theta": 1e4}, "'longrope'"),
     "tie_word_embeddings": (False, "lm_head.weight"),
 }
 
@@ -155,6 +155,13 @@ def test_a_config_that_cannot_be_is_refused(key, folder):
         ({"rope_type": "linear", "factor": float("inf")}, "factor"),
         ({"rope_type": "default", "rope_theta": float("nan")}, "rope_theta"),
         ({"rope_type": "llama3", "factor": 8, "low_freq_factor": 4, "high_freq_factor": 4}, "low_freq_factor"),
+        ({"rope_type": "yarn", "factor": 4}, "original_max_position_embeddings is missing"),
+        ({"rope_type": "yarn", "factor": 4, "mscale": 0.7}, "mscale 0.7 is a variant"),
+        ({"rope_type": "yarn", "factor": 4, "truncate": False}, "truncate False is a variant"),
+        (
+            {"rope_type": "yarn", "factor": 4, "original_max_position_embeddings": 64, "beta_fast": 1},
+            "beta_slow 1.0 is not below",
+        ),
         ([1], "rotary"),
     ],
 )

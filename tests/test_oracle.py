@@ -157,7 +157,7 @@ def test_greedy_continuation(language_models, backend, prompt):
 
 
 def test_there_are_tiny_models_of_every_kind():
-    assert len(TINY) == 5
+    assert len(TINY) == 6
 
 
 @each_tiny
@@ -166,7 +166,9 @@ def test_tiny_config_and_tokenizer(folder):
     theirs = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     assert model.config.head_dim == theirs["head_dim"]
     assert model.config.tied_embeddings == theirs["tie_word_embeddings"] == ("head" not in model.params)
-    assert (model.config.rope_factors is not None) == ("llama3" in folder.name or "linear" in folder.name)
+    stretched = any(kind in folder.name for kind in ("llama3", "linear", "yarn"))
+    assert (model.config.rope_factors is not None) == stretched
+    assert (model.config.rope_attention_factor != 1) == ("yarn" in folder.name)
     with np.load(folder / "expected.npz") as expected:
         assert list(model.tokenizer.encode(TINY_TEXT)) == expected["text_ids"].tolist()
     assert model.tokenizer.decode(model.tokenizer.encode(TINY_TEXT)) == TINY_TEXT

@@ -21,7 +21,7 @@ def rotary_frequencies(
     return frequencies if factors is None else frequencies / np.asarray(factors)
 
 
-@partial(jax.jit, static_argnames=("head_dim", "theta", "factors", "dtype"))
+@partial(jax.jit, static_argnames=("head_dim", "theta", "factors", "dtype", "attention_factor"))
 @checked
 def rotary_cos_sin(
     positions: Positions,
@@ -29,6 +29,7 @@ def rotary_cos_sin(
     theta: float = 10000.0,
     factors: tuple[float, ...] | None = None,
     dtype: Any = jnp.float32,
+    attention_factor: float = 1.0,
 ) -> tuple[Rotation, Rotation]:
     """Differs in how: float64 angles are not to be had on a TPU, and at position 8000 a float32 one is up to 5e-4 off.
 
@@ -37,7 +38,7 @@ def rotary_cos_sin(
     """
     wide = np.promote_types(dtype, np.float32)
     frequencies = rotary_frequencies(head_dim, theta, factors)
-    cos, sin = jnp.ones((), wide), jnp.zeros((), wide)
+    cos, sin = jnp.asarray(attention_factor, wide), jnp.zeros((), wide)
     for place in range(_DIGITS):
         angles = np.arange(_BASE)[:, None] * _BASE**place * frequencies
         digit = positions // _BASE**place % _BASE

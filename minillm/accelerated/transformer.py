@@ -15,7 +15,7 @@ from minillm.accelerated.linear import Transposed, linear
 from minillm.accelerated.mlp import swiglu
 from minillm.accelerated.norm import rms_norm
 from minillm.accelerated.rotary import rotary_cos_sin
-from minillm.axes import Hidden, Tokens, checked
+from minillm.axes import Hidden, Positions, Rotation, Tokens, checked
 from minillm.config import Config
 from minillm.errors import InputError
 
@@ -56,7 +56,7 @@ def hidden_states(params: Params, tokens: Tokens, config: Config, cache: KVCache
     T, start = tokens.shape[-1], cache.length if cache else 0
     x = params["embedding"].at[tokens].get(mode="fill", fill_value=jnp.nan)
     positions = start + jnp.arange(T)
-    rotation = rotary_cos_sin(positions, config.head_dim, config.rope_theta, config.rope_factors, x.dtype)
+    rotation = rotation_of(positions, config, x.dtype)
     rotation = jax.lax.optimization_barrier(rotation)  # or XLA:CPU computes it anew in every layer
     mask = causal_mask(T, cache.capacity if cache else T, start, config.sliding_window)
     layers: list[Any] = []
@@ -68,6 +68,12 @@ def hidden_states(params: Params, tokens: Tokens, config: Config, cache: KVCache
         x = x + swiglu(rms_norm(x, layer["mlp_norm"], config.norm_eps), **layer["mlp"])
         layers.append(past)
     return rms_norm(x, params["final_norm"], config.norm_eps), KVCache(layers, start + T) if cache else None
+
+
+def rotation_of(positions: Positions, config: Config, dtype: Any) -> tuple[Rotation, Rotation]:
+    """As the reference."""
+    theta, factors, attention_factor = config.rope_theta, config.rope_factors, config.rope_attention_factor
+    return rotary_cos_sin(positions, config.head_dim, theta, factors, dtype, attention_factor)
 
 
 def unembed(params: Params, x: Float[Any, "*batch D"]) -> Float[Any, "*batch V"]:

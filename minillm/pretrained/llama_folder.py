@@ -11,6 +11,7 @@ from minillm.config import Config
 from minillm.errors import ModelFileError
 from minillm.pretrained.llama_tensors import Names, build_tree, check_tensors, expected_tensors, make_config, read_all
 from minillm.pretrained.tokenizer_files import read_json
+from minillm.reference.context_extension import yarn_attention_factor, yarn_factors
 
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 ARCHITECTURE = "LlamaForCausalLM"
@@ -87,7 +88,7 @@ def folder_config(path: Path, settings: dict, num_tensors: int) -> Config:
     if head_dim is None and model_dim % num_heads:
         raise ModelFileError(f"{path}: {num_heads} heads do not divide hidden_size {model_dim}.")
     head_dim = model_dim // num_heads if head_dim is None else values.integer("head_dim")
-    theta, factors = _rotary(path, settings, head_dim)
+    theta, factors, attention_factor = _rotary(path, settings, head_dim)
     return make_config(
         path,
         vocab_size=values.integer("vocab_size"),
@@ -100,13 +101,17 @@ def folder_config(path: Path, settings: dict, num_tensors: int) -> Config:
         context_length=values.integer("max_position_embeddings", 2048),
         rope_theta=theta,
         rope_factors=factors,
+        rope_attention_factor=attention_factor,
         norm_eps=values.number("rms_norm_eps", 1e-6),
         tied_embeddings=settings.get("tie_word_embeddings", False) is True,
     )
 
 
-def _rotary(path: Path, settings: dict, head_dim: int) -> tuple[float, tuple[float, ...] | None]:
-    """The base and the divisors: from `rope_parameters`; before Transformers 5, `rope_theta` and `rope_scaling`."""
+def _rotary(path: Path, settings: dict, head_dim: int) -> tuple[float, tuple[float, ...] | None, float]:
+    """The base, the divisors and the attention factor.
+
+    They stand in `rope_parameters`; before Transformers 5, in `rope_theta` and `rope_scaling`.
+    """
     scaling = settings.get("rope_parameters") or settings.get("rope_scaling") or {}
     if not isinstance(scaling, dict):
         raise ModelFileError(f"{path}: the rotary settings are no object; download it again.")
@@ -114,16 +119,33 @@ def _rotary(path: Path, settings: dict, head_dim: int) -> tuple[float, tuple[flo
     theta = values.number("rope_theta")
     kind = scaling.get("rope_type", scaling.get("type", "default"))
     if kind == "default":
-        return theta, None
+        return theta, None, 1.0
     if kind == "linear":
-        return theta, (values.number("factor"),) * (head_dim // 2)
+        return theta, (values.number("factor"),) * (head_dim // 2), 1.0
     if kind == "llama3":
         low, high = values.number("low_freq_factor"), values.number("high_freq_factor")
         if low >= high:
             raise ModelFileError(f"{path}: low_freq_factor {low} is not below high_freq_factor {high}.")
         old_context = values.number("original_max_position_embeddings")
-        return theta, llama3_factors(head_dim, theta, values.number("factor"), low, high, old_context)
-    raise ModelFileError(f"{path}: the rotary scaling {kind!r} is unknown; minillm has default, linear and llama3.")
+        return theta, llama3_factors(head_dim, theta, values.number("factor"), low, high, old_context), 1.0
+    if kind == "yarn":
+        return theta, *_yarn(path, scaling, values, head_dim)
+    raise ModelFileError(
+        f"{path}: the rotary scaling {kind!r} is unknown; minillm has default, linear, llama3 and yarn."
+    )
+
+
+def _yarn(path: Path, scaling: dict, values: "_Settings", head_dim: int) -> tuple[tuple[float, ...], float]:
+    """YaRN's divisors and attention factor; its later variants are refused, not read as the plain one."""
+    for name, plain in {"mscale": (None, 0), "mscale_all_dim": (None, 0), "truncate": (None, True)}.items():
+        if scaling.get(name) not in plain:
+            raise ModelFileError(f"{path}: YaRN with {name} {scaling[name]!r} is a variant that minillm cannot run.")
+    scale, trained_length = values.number("factor"), values.number("original_max_position_embeddings")
+    fast, slow = values.number("beta_fast", 32.0), values.number("beta_slow", 1.0)
+    if slow >= fast:
+        raise ModelFileError(f"{path}: beta_slow {slow} is not below beta_fast {fast}.")
+    factors = yarn_factors(head_dim, values.number("rope_theta"), scale, trained_length, fast, slow)
+    return factors, values.number("attention_factor", yarn_attention_factor(scale))
 
 
 def llama3_factors(

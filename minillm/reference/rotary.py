@@ -36,15 +36,18 @@ def rotary_cos_sin(
     theta: float = 10000.0,
     factors: tuple[float, ...] | None = None,
     dtype: Any = np.float32,
+    attention_factor: float = 1.0,
 ) -> tuple[Rotation, Rotation]:
     """Cosine and sine of every pair's angle. The angles are float64: at position 8000 a float32 is up to 5e-4 off.
+
+    Both are multiplied by `attention_factor`, which lengthens queries and keys alike (`context_extension.yarn`).
 
     >>> cos, sin = rotary_cos_sin(np.array([0, 1]), 2, dtype=np.float64)
     >>> cos.round(4).tolist(), sin.round(4).tolist()
     ([[1.0], [0.5403]], [[0.0], [0.8415]])
     """
     angles = positions[..., None] * rotary_frequencies(head_dim, theta, factors)
-    return np.cos(angles).astype(dtype), np.sin(angles).astype(dtype)
+    return (attention_factor * np.cos(angles)).astype(dtype), (attention_factor * np.sin(angles)).astype(dtype)
 
 
 @checked

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from minillm.axes import Hidden, Tokens, checked
+from minillm.axes import Hidden, Positions, Rotation, Tokens, checked
 from minillm.config import Config
 from minillm.errors import InputError
 from minillm.reference.attention import AttentionWeights, causal_mask, multi_head_attention, multi_head_attention_vjp
@@ -90,7 +90,7 @@ def transformer_vjp(
     check_tokens(tokens, config)
     x, embedding_back = embedding_vjp(params["embedding"], tokens)
     T = tokens.shape[-1]
-    rotation = rotary_cos_sin(np.arange(T), config.head_dim, config.rope_theta, config.rope_factors, x.dtype)
+    rotation = rotation_of(np.arange(T), config, x.dtype)
     mask, blocks_back = causal_mask(T, T, window=config.sliding_window), []
     for layer in params["layers"]:
         x, block_back = _block_vjp(x, layer, mask, rotation, config)
@@ -177,7 +177,7 @@ def hidden_states(params: Params, tokens: Tokens, config: Config, cache: KVCache
     T, start = tokens.shape[-1], cache.length if cache else 0
     x = embedding(params["embedding"], tokens)
     positions = start + np.arange(T)
-    rotation = rotary_cos_sin(positions, config.head_dim, config.rope_theta, config.rope_factors, x.dtype)
+    rotation = rotation_of(positions, config, x.dtype)
     mask = causal_mask(T, start + T, start, config.sliding_window)
     layers: list[Any] = []
     for index, layer in enumerate(params["layers"]):
@@ -188,6 +188,12 @@ def hidden_states(params: Params, tokens: Tokens, config: Config, cache: KVCache
         x = x + swiglu(rms_norm(x, layer["mlp_norm"], config.norm_eps), **layer["mlp"])
         layers.append(past)
     return rms_norm(x, params["final_norm"], config.norm_eps), KVCache(layers, start + T) if cache else None
+
+
+def rotation_of(positions: Positions, config: Config, dtype: Any) -> tuple[Rotation, Rotation]:
+    """Cosines and sines of these positions, as the model's description has them."""
+    theta, factors, attention_factor = config.rope_theta, config.rope_factors, config.rope_attention_factor
+    return rotary_cos_sin(positions, config.head_dim, theta, factors, dtype, attention_factor)
 
 
 def unembed(params: Params, x: Float[Any, "*batch D"]) -> Float[Any, "*batch V"]:

@@ -28,7 +28,7 @@ def export_model(folder: Path, config: Config, params: Any, tokenizer: Backend) 
 
 def folder_settings(config: Config) -> dict[str, Any]:
     """What config.json says of a `Config`, in the words of Transformers."""
-    if config.rope_factors is not None or config.sliding_window is not None:
+    if config.rope_factors is not None or config.rope_attention_factor != 1 or config.sliding_window is not None:
         raise InputError(
             "A model with rope_factors or a sliding window has no place in a Llama folder; leave them out."
         )

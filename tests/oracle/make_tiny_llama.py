@@ -47,6 +47,13 @@ LLAMA3 = {
     "high_freq_factor": 4.0,
     "original_max_position_embeddings": 32,  # wavelengths from 6 to 330: every branch of the rule is met
 }
+YARN = {
+    "rope_type": "yarn",
+    "rope_theta": 100.0,
+    "factor": 4.0,
+    "beta_fast": 4.0,  # of the eight pairs, two stay, three lie on the ramp and three are interpolated
+    "original_max_position_embeddings": 64,
+}
 
 
 def heads(num_heads: int, num_kv_heads: int, hidden: int, ffn: int, head_dim: int | None = None) -> dict:
@@ -64,6 +71,7 @@ CASES = {
         "rope_parameters": {"rope_type": "linear", "factor": 4.0, "rope_theta": 1000.0},
     },
     "bfloat16": {**heads(6, 3, 48, 59), "tie_word_embeddings": True},
+    "yarn": {**heads(4, 2, 40, 43, head_dim=16), "rope_parameters": YARN},
 }
 
 
