@@ -266,7 +266,7 @@ def test_the_twins_of_the_fit():
     runs = synthetic(noise=0.003)
     expected, _ = fit_chinchilla(*runs)
     with jax.enable_x64(True):
-        got, end = fast_fit.fit_chinchilla(*map(jnp.asarray, runs), starts=jnp.asarray(STARTS))
+        got, end = fast_fit.fit_chinchilla(*map(jnp.asarray, runs))
         assert len(end.value) == len(STARTS)
         np.testing.assert_allclose([got.E, got.alpha, got.beta], [expected.E, expected.alpha, expected.beta], rtol=1e-2)
 

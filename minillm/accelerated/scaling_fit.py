@@ -5,10 +5,12 @@ JAX derives the gradient, and the loops are the device's own. float32 cannot see
 
 from collections.abc import Callable
 from functools import partial
+from itertools import product
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Float, Int
 
 from minillm.accelerated.scaling_laws import Chinchilla
@@ -17,6 +19,7 @@ from minillm.errors import InputError
 
 Five = Float[Any, "*starts five"]
 Points = Float[Any, "points"]
+STARTS = np.array(list(product((-0.5, 0.5), (5.0, 10.0, 15.0), (5.0, 10.0, 15.0), (0.5, 1.0), (0.5, 1.0))))
 GRADIENT_TOLERANCE = 1e-5
 VALUE_TOLERANCE = 2.2e-9
 BACKTRACKS = 30
@@ -109,15 +112,15 @@ def _bfgs_update(hessian: Any, step: Five, change: Five, first: Any) -> Any:
 
 @partial(jax.jit, static_argnames="reduction")
 def fit_chinchilla(
-    sizes: Points, tokens: Points, losses: Points, reduction: str = "sum", delta: float = 1e-3, starts: Any = None
+    sizes: Points, tokens: Points, losses: Points, reduction: str = "sum", delta: float = 1e-3, starts: Five = STARTS
 ) -> tuple[Chinchilla, Descent]:
-    """As the reference; the starts have to be given, and the runs are not looked at."""
+    """As the reference; the runs are not looked at, and impossible ones give NaN."""
     log_size, log_tokens, log_loss = jnp.log(sizes), jnp.log(tokens), jnp.log(losses)
 
     def value_and_slope(five: Five) -> tuple[Any, Five]:
         value, vjp = jax.vjp(lambda x: huber_objective(x, log_size, log_tokens, log_loss, delta, reduction), five)
         return value, vjp(jnp.ones_like(value))[0]
 
-    end = minimise(value_and_slope, starts)
+    end = minimise(value_and_slope, starts.astype(sizes.dtype))
     e, a, b, alpha, beta = end.x[jnp.argmin(end.value)]
     return Chinchilla(jnp.exp(e), jnp.exp(a), jnp.exp(b), alpha, beta), end
