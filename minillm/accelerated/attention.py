@@ -16,6 +16,9 @@ from minillm.accelerated.softmax import masked_softmax, softmax
 from minillm.axes import Hidden, Key, Mask, Query, Rotation, Value, checked, wide
 from minillm.errors import InputError
 
+Grouped = Float[Any, "*batch K G T H"]
+Heads = Float[Any, "*batch K S H"]
+
 _PREFIX = 64  # the fewest positions of a cache that one token reads
 _BLOCK = 256  # positions of a cache that a prompt reads together
 
@@ -46,10 +49,37 @@ def scaled_dot_product_attention(
     """As the reference."""
     queries, keys, values = _group(query, key), jnp.moveaxis(key, -3, -2), jnp.moveaxis(value, -3, -2)
     scale = query.shape[-1] ** -0.5 if scale is None else scale
+    return jnp.moveaxis(_ungroup_heads(_attend(queries, keys, values, mask, scale)), -3, -2)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(4,))
+def _attend(queries: Grouped, keys: Heads, values: Heads, mask: Mask | None, scale: float) -> Grouped:
+    """Attention with the heads first. Its gradient is the reference's: of all (T, S) tables it keeps the weights alone."""
+    return _attend_forward(queries, keys, values, mask, scale)[0]
+
+
+def _attend_forward(queries: Grouped, keys: Heads, values: Heads, mask: Mask | None, scale: float) -> Any:
     scores = _ungroup_heads(jnp.einsum("...kgth,...ksh->...kgts", queries, keys) * scale)
     weights = softmax(scores) if mask is None else masked_softmax(scores, mask)
-    out = jnp.einsum("...kgts,...ksh->...kgth", weights.reshape(*queries.shape[:-1], -1), values)
-    return jnp.moveaxis(_ungroup_heads(out), -3, -2)
+    weights = weights.reshape(*queries.shape[:-1], -1)
+    out = jnp.einsum("...kgts,...ksh->...kgth", weights, values)
+    return out, (queries, keys, values, mask, weights, out)
+
+
+def _attend_backward(scale: float, saved: Any, g: Grouped) -> Any:
+    queries, keys, values, mask, weights, out = saved
+    dweights = jnp.einsum("...kgth,...ksh->...kgts", g, values)
+    mean = jnp.sum(wide(g) * wide(out), axis=-1, keepdims=True).astype(g.dtype)  # sum over s of weight * dweight
+    dscores = weights * (dweights - mean) * scale
+    return (
+        jnp.einsum("...kgts,...ksh->...kgth", dscores, keys),
+        jnp.einsum("...kgts,...kgth->...ksh", dscores, queries),
+        jnp.einsum("...kgts,...kgth->...ksh", weights, g),
+        None if mask is None else np.zeros(mask.shape, jax.dtypes.float0),
+    )
+
+
+_attend.defvjp(_attend_forward, _attend_backward)
 
 
 @partial(jax.jit, static_argnames="head_dim")
@@ -135,7 +165,7 @@ def _over_blocks(query: Query, cache: LayerCache, mask: Mask, filled: Any) -> Qu
     return jnp.moveaxis(_ungroup_heads(out), -3, -2).astype(query.dtype)
 
 
-def _group(query: Query, key: Key) -> Float[Any, "*batch K G T H"]:
+def _group(query: Query, key: Key) -> Grouped:
     """Query heads beside the key head they share, heads before positions."""
     N, K = query.shape[-2], key.shape[-2]
     if N % K:

@@ -37,12 +37,13 @@ Weight = Float[Any, "d_in d_out"] | Transposed
 def linear(x: Float[Any, "*batch d_in"], weight: Weight) -> Float[Any, "*batch d_out"]:
     """`x @ W`, in whichever form W comes."""
     if not isinstance(weight, Transposed):
-        return x @ weight
+        # One long row of vectors: with more axes, XLA:CPU copies both factors of the weight's gradient.
+        return (x.reshape(-1, x.shape[-1]) @ weight).reshape(*x.shape[:-1], weight.shape[-1])
     if x.size == x.shape[-1] and jax.default_backend() == "cpu":
         # Keep XLA:CPU from recomputing x's producer for every output row, which a fused product does.
         row = jax.lax.optimization_barrier(x.reshape(-1))
         return (weight.rows @ row).reshape(*x.shape[:-1], -1)
-    return x @ weight.rows.T
+    return (x.reshape(-1, x.shape[-1]) @ weight.rows.T).reshape(*x.shape[:-1], weight.shape[-1])
 
 
 def transpose_weights(params: Any) -> Any:
