@@ -54,7 +54,7 @@ def scaled_dot_product_attention(
 
 @partial(jax.custom_vjp, nondiff_argnums=(4,))
 def _attend(queries: Grouped, keys: Heads, values: Heads, mask: Mask | None, scale: float) -> Grouped:
-    """Attention with the heads first. Its gradient is the reference's: of all (T, S) tables it keeps the weights alone."""
+    """Attention with the heads first. The gradient is the reference's: of (T, S) tables it keeps the weights alone."""
     return _attend_forward(queries, keys, values, mask, scale)[0]
 
 

@@ -27,4 +27,5 @@ def keep_freed_memory() -> bool:
         return False
     # One arena: the others have a bound below such a piece, and would each keep pieces of their own.
     choices = {_MMAP_MAX: 0, _TRIM_THRESHOLD: _NEVER, _TOP_PAD: _AHEAD, _ARENA_MAX: 1}
-    return all([library.mallopt(parameter, value) == 1 for parameter, value in choices.items()])
+    accepted = [library.mallopt(parameter, value) == 1 for parameter, value in choices.items()]
+    return all(accepted)

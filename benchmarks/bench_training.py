@@ -1,0 +1,228 @@
+"""A training step: loss, gradient, clipping, AdamW; ours (`minillm.training.step`) beside PyTorch eager.
+
+Both train the same Llama-form model in float32 from the same parameters on the same bytes of Shakespeare, with the
+same optimiser and schedule, and their loss after a few updates is held to the NumPy reference in float64, whose
+gradients are derived by hand. PyTorch uses its fused kernels where it has them: RMS norm, attention, AdamW. Both live
+in one process, so the allocator that our step sets up (`minillm.training.allocator`) serves PyTorch as well.
+"""
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+
+from minillm.data.batches import Batches
+from minillm.data.shakespeare import shakespeare
+from minillm.errors import DownloadError
+from minillm.reference import optimizer
+from minillm.reference.losses import language_model_loss_vjp
+from minillm.training.config import ModelShape, TrainConfig
+from minillm.training.mesh import make_mesh, parameter_sharding, place_rows
+from minillm.training.step import Measured, TrainState, init_state, make_step
+
+from .device import num_cpus
+from .harness import Case, Options, Unavailable
+
+BYTES = 256
+
+
+@functools.cache
+def text() -> np.ndarray:
+    """The bytes that all rows learn from."""
+    try:
+        return np.frombuffer(shakespeare().encode(), np.uint8).astype(np.int32)
+    except DownloadError as error:
+        raise Unavailable(f"the text is neither in the cache nor to be fetched: {error}") from error
+
+
+@dataclass(frozen=True)
+class Size:
+    """One model and batch; `steps` updates are one timed batch."""
+
+    num_layers: int
+    model_dim: int
+    num_heads: int
+    length: int  # T
+    batch_size: int  # B
+    steps: int
+
+    @property
+    def name(self) -> str:
+        return f"L{self.num_layers}_D{self.model_dim}_T{self.length}_B{self.batch_size}"
+
+    @functools.cached_property
+    def settings(self) -> TrainConfig:
+        shape = ModelShape(
+            num_layers=self.num_layers,
+            model_dim=self.model_dim,
+            num_heads=self.num_heads,
+            context_length=self.length,
+        )
+        return TrainConfig(
+            out="unused", model=shape, batch_size=self.batch_size, schedule="constant", data_axis=1, seed=0
+        )
+
+    @functools.cached_property
+    def config(self) -> Any:
+        return self.settings.model.config(BYTES)
+
+    def rows(self, step: int) -> Any:
+        return Batches(text(), self.batch_size, self.length, seed=0).rows(step)
+
+    @functools.cache  # noqa: B019  three sizes live as long as the module
+    def expected(self) -> np.ndarray:
+        """The loss of the last of `steps` batches, before its update, in float64."""
+        params = jax.tree.map(lambda x: np.asarray(x, np.float64), init_state(self.settings, self.config).params)
+        state, c = optimizer.adamw_init(params), self.settings
+        for step in range(self.steps):
+            loss, vjp = language_model_loss_vjp(params, *self.rows(step), self.config)
+            if step < self.steps - 1:
+                (gradients,) = vjp(np.ones_like(loss))
+                gradients = optimizer.clip_by_global_norm(gradients, c.clip_norm)
+                params, state = optimizer.adamw_update(gradients, state, params, c.learning_rate)
+        return np.asarray(loss)
+
+    def flops(self) -> float:
+        c, tokens = self.config, self.batch_size * self.length
+        matrices = c.num_parameters - c.model_dim * (
+            2 * c.num_layers + 1
+        )  # norms do no product; the tied head does one
+        attention = 2.0 * c.num_layers * self.length * c.num_heads * c.head_dim
+        return 3 * tokens * (2.0 * matrices + attention)
+
+
+def ours(size: Size, platform: str) -> dict[str, Any]:
+    """`make_step`, as the trainer calls it."""
+
+    @functools.cache
+    def program() -> tuple[Callable[..., Any], list[Any]]:
+        mesh = make_mesh(platform, 1)
+        rows = [place_rows(mesh, size.rows(step), size.batch_size) for step in range(size.steps)]
+        return make_step(size.settings, size.config, mesh), rows
+
+    def reset() -> tuple[TrainState, Measured | None]:
+        copied = jax.tree.map(np.array, init_state(size.settings, size.config))
+        return jax.device_put(copied, parameter_sharding(make_mesh(platform, 1))), None
+
+    def step(carried: tuple[TrainState, Any, int]) -> tuple[TrainState, Any, int]:
+        state, _, number = carried
+        run, rows = program()
+        return *run(state, *rows[number]), number + 1
+
+    def make() -> tuple[Callable[..., Any], tuple]:
+        run, rows = program()
+        step.lower = lambda state: run.lower(state[0], *rows[0])  # type: ignore[attr-defined]
+        return step, ()
+
+    return {"make": make, "reset": lambda: (*reset(), 0), "result": lambda carried: np.asarray(carried[1].loss)}
+
+
+class TorchModel:
+    """The same model, optimiser and clipping, written as one writes it in PyTorch."""
+
+    def __init__(self, size: Size):
+        import torch
+
+        torch.set_num_threads(num_cpus())
+        self.config, self.settings = size.config, size.settings
+        params = init_state(self.settings, self.config).params
+        # torch.nn.functional.linear wants (d_out, d_in); arrays are copied, for updates happen in place.
+        self.params = jax.tree.map(lambda x: torch.tensor(np.asarray(x)), params)
+        for layer in self.params["layers"]:
+            for block in ("attention", "mlp"):
+                layer[block] = {name: weight.T.contiguous() for name, weight in layer[block].items()}
+        self.leaves = [leaf.requires_grad_() for leaf in jax.tree.leaves(self.params)]
+        decayed, free = ([p for p in self.leaves if (p.ndim >= 2) == is_matrix] for is_matrix in (True, False))
+        c = self.settings
+        self.optimizer = torch.optim.AdamW(
+            [{"params": decayed, "weight_decay": c.weight_decay}, {"params": free, "weight_decay": 0.0}],
+            lr=c.learning_rate, betas=(c.beta1, c.beta2), eps=1e-8, fused=True,
+        )  # fmt: skip
+        H = self.config.head_dim
+        angles = np.arange(size.length)[:, None] * self.config.rope_theta ** (-np.arange(0, H, 2) / H)
+        self.cos, self.sin = torch.from_numpy(np.cos(angles)).float(), torch.from_numpy(np.sin(angles)).float()
+
+    def step(self, tokens: Any, labels: Any) -> Any:
+        import torch
+
+        self.optimizer.zero_grad(set_to_none=True)
+        loss = self.loss(tokens, labels)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.leaves, self.settings.clip_norm)
+        self.optimizer.step()
+        return loss.detach()
+
+    def loss(self, tokens: Any, labels: Any) -> Any:
+        import torch.nn.functional as F
+
+        D, eps = (self.config.model_dim,), self.config.norm_eps
+        x = F.embedding(tokens, self.params["embedding"])
+        for layer in self.params["layers"]:
+            x = x + self.attention(F.rms_norm(x, D, layer["attention_norm"], eps), layer["attention"])
+            hidden, mlp = F.rms_norm(x, D, layer["mlp_norm"], eps), layer["mlp"]
+            x = x + F.linear(F.silu(F.linear(hidden, mlp["gate"])) * F.linear(hidden, mlp["up"]), mlp["down"])
+        logits = F.linear(F.rms_norm(x, D, self.params["final_norm"], eps), self.params["embedding"])
+        return F.cross_entropy(logits.flatten(0, 1), labels.flatten())
+
+    def attention(self, x: Any, weights: dict[str, Any]) -> Any:
+        import torch.nn.functional as F
+
+        query, key, value = (
+            F.linear(x, weights[name]).unflatten(-1, (-1, self.config.head_dim)).transpose(1, 2)
+            for name in ("query", "key", "value")
+        )
+        out = F.scaled_dot_product_attention(self.rotated(query), self.rotated(key), value, is_causal=True)
+        return F.linear(out.transpose(1, 2).flatten(2), weights["output"])
+
+    def rotated(self, x: Any) -> Any:
+        import torch
+
+        first, second = x.chunk(2, dim=-1)
+        return torch.cat([first * self.cos - second * self.sin, second * self.cos + first * self.sin], dim=-1)
+
+
+def peers(size: Size) -> dict[str, Any]:
+    """PyTorch eager, its batches made before."""
+
+    @functools.cache
+    def rows() -> list[Any]:
+        import torch
+
+        return [[torch.from_numpy(part).long() for part in size.rows(step)] for step in range(size.steps)]
+
+    def step(carried: tuple[TorchModel, Any, int]) -> tuple[TorchModel, Any, int]:
+        model, _, number = carried
+        return model, model.step(*rows()[number]), number + 1
+
+    def make() -> tuple[Callable[..., Any], tuple]:
+        rows()
+        return step, ()
+
+    return {"make": make, "reset": lambda: (TorchModel(size), None, 0), "result": lambda carried: carried[1].numpy(),
+            "wait": lambda carried: carried[1]}  # fmt: skip
+
+
+def cases(options: Options) -> list[Case]:
+    """The three sizes; a smoke run has one small one."""
+    sizes = [Size(1, 16, 2, 8, 2, 3)] if options.smoke else [
+        Size(4, 128, 4, 64, 12, 12), Size(4, 256, 8, 128, 16, 3), Size(6, 384, 6, 256, 4, 3)
+    ]  # fmt: skip
+    rows = []
+    for size in sizes:
+        common: dict[str, Any] = {
+            "group": f"training/{size.name}",
+            "steps": size.steps,
+            "oracle": size.expected,
+            "flops_model": size.flops(),
+            "flops_rule": "3 (forward, backward twice that) times 2 a weight and token and 2 T N H a layer and token",
+            "items": size.batch_size * size.length,
+        }
+        peer = f"training/{size.name}/f32/torch" if options.platform == "cpu" else None
+        rows.append(Case(name=f"training/{size.name}/f32/accelerated", peer=peer,
+                         **ours(size, options.platform), **common))  # fmt: skip
+        if peer is not None:
+            rows.append(Case(name=peer, requires=("torch",), on_host=True, **peers(size), **common))
+    return rows
