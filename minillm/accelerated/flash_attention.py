@@ -4,8 +4,12 @@ Forward and backward keep O(T): the backward pass computes the weights of a bloc
 each query's log-sum L. With p = exp(s - L) and delta = sum_h g o,
 
     dv = p^T g,    ds = p (g v^T - delta),    dq = ds k scale,    dk = ds^T q scale        (Dao et al. 2022, B.4)
+
+Below, everything is about one key head and the G query heads that share it: their blocks of queries are joined
+to R = G x rows rows, so that every product is one of two matrices.
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -16,20 +20,22 @@ from jaxtyping import Float
 from minillm.axes import Key, Query, Value, checked, wide
 from minillm.errors import InputError
 
-Grouped = Float[Any, "*batch K G T H"]
+Grouped = Float[Any, "heads G T H"]
+_CPU_BLOCK = 1024  # long rows make fast products; the scores of one head and block still fit the last cache
+_DEVICE_BLOCK = 256  # with all heads at once; compiled for a v5e (tests/test_tpu_compile.py), timed on none
 
 
 @partial(jax.jit, static_argnames=("causal", "window", "block"))
 @checked
 def flash_attention(
-    query: Query, key: Key, value: Value, causal: bool = True, window: int | None = None, block: int = 256
+    query: Query, key: Key, value: Value, causal: bool = True, window: int | None = None, block: int | None = None
 ) -> Query:
-    """As the reference."""
+    """As the reference; without `block` as fits the device."""
     T, N, H = query.shape[-3:]
     S, K = key.shape[-3:-1]
-    check_blocks(T, S, N, K, causal, window, block)
-    queries = jnp.moveaxis(query, -3, -2).reshape(*query.shape[:-3], K, N // K, T, H)
-    keys, values = jnp.moveaxis(key, -3, -2), jnp.moveaxis(value, -3, -2)
+    check_blocks(T, S, N, K, causal, window, 1 if block is None else block)
+    queries = jnp.moveaxis(query, -3, -2).reshape(-1, N // K, T, H)
+    keys, values = (jnp.moveaxis(x, -3, -2).reshape(-1, S, H) for x in (key, value))
     out = _flash(queries, keys, values, causal, window, block)
     return jnp.moveaxis(out.reshape(*query.shape[:-3], N, T, H), -3, -2)
 
@@ -47,76 +53,97 @@ def check_blocks(T: int, S: int, N: int, K: int, causal: bool, window: int | Non
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(3, 4, 5))
-def _flash(queries: Grouped, keys: Any, values: Any, causal: bool, window: int | None, block: int) -> Grouped:
-    return _forward(queries, keys, values, causal, window, block)[0]
+def _flash(queries: Grouped, keys: Any, values: Any, causal: bool, window: int | None, block: int | None) -> Grouped:
+    return _flash_forward(queries, keys, values, causal, window, block)[0]
 
 
-def _flash_forward(queries: Grouped, keys: Any, values: Any, causal: bool, window: int | None, block: int) -> Any:
-    out, log_sum = _forward(queries, keys, values, causal, window, block)
+def _flash_forward(
+    queries: Grouped, keys: Any, values: Any, causal: bool, window: int | None, block: int | None
+) -> Any:
+    out, log_sum = _each_head(_forward, (causal, window, block), queries, keys, values)
     return out, (queries, keys, values, out, log_sum)
 
 
-def _forward(queries: Grouped, keys: Any, values: Any, causal: bool, window: int | None, block: int) -> Any:
-    """Output and log-sum-exp (with an axis of one behind) of every query."""
-    grid = _Grid(queries.shape[-2], keys.shape[-2], causal, window, block)
-    q, k, v = grid.pad_rows(queries), grid.pad_columns(keys), grid.pad_columns(values)
-
-    def query_block(row: Any, written: Any) -> Any:
-        q_block = grid.row(q, row)
-
-        def key_block(column: Any, state: Any) -> Any:
-            largest, total, out = state
-            scores = grid.scores(q_block, grid.column(k, column), row, column)
-            new_largest = jnp.maximum(largest, jnp.max(scores, axis=-1, keepdims=True))
-            reachable = jnp.where(jnp.isneginf(new_largest), 0, new_largest)
-            shrink, powers = jnp.exp(largest - reachable), jnp.exp(scores - reachable)
-            update = jnp.einsum("...kgts,...ksh->...kgth", powers, grid.column(v, column))
-            return new_largest, total * shrink + jnp.sum(powers, axis=-1, keepdims=True), out * shrink + update
-
-        empty = jnp.zeros_like(q_block)
-        state = (empty[..., :1] - jnp.inf, empty[..., :1], empty)
-        largest, total, out = jax.lax.fori_loop(*grid.columns(row), key_block, state)
-        safe = jnp.where(total == 0, 1, total)
-        log_sum = jnp.where(total == 0, jnp.inf, largest + jnp.log(safe))  # weights of exp(-inf) = 0 in the gradient
-        return tuple(grid.put_row(x, row, y) for x, y in zip(written, (out / safe, log_sum), strict=True))
-
-    unwritten = jnp.zeros_like(q), jnp.zeros(q[..., :1].shape, wide(q).dtype)
-    out, log_sum = jax.lax.fori_loop(0, grid.rows, query_block, unwritten)
-    return out[..., : grid.T, :], log_sum[..., : grid.T, :]
-
-
-def _flash_backward(causal: bool, window: int | None, block: int, saved: Any, g: Grouped) -> Any:
+def _flash_backward(causal: bool, window: int | None, block: int | None, saved: Any, g: Grouped) -> Any:
     queries, keys, values, out, log_sum = saved
-    grid = _Grid(queries.shape[-2], keys.shape[-2], causal, window, block)
-    delta = grid.pad_rows(jnp.sum(wide(g) * wide(out), axis=-1, keepdims=True))
-    q, g, log_sum = grid.pad_rows(queries), grid.pad_rows(g), grid.pad_rows(log_sum, jnp.inf)
-    k, v = grid.pad_columns(keys), grid.pad_columns(values)
-
-    def query_block(row: Any, gradients: Any) -> Any:
-        q_block, g_block, total, correction = (grid.row(x, row) for x in (q, g, log_sum, delta))
-
-        def key_block(column: Any, state: Any) -> Any:
-            dq_block, dk, dv = state
-            k_block, v_block = grid.column(k, column), grid.column(v, column)
-            weights = jnp.exp(grid.scores(q_block, k_block, row, column) - total)
-            dweights = jnp.einsum("...kgth,...ksh->...kgts", g_block, v_block)
-            dscores = weights * (dweights - correction) * q.shape[-1] ** -0.5
-            dq_block += jnp.einsum("...kgts,...ksh->...kgth", dscores, k_block)
-            dk = grid.add_column(dk, column, jnp.einsum("...kgts,...kgth->...ksh", dscores, q_block))
-            dv = grid.add_column(dv, column, jnp.einsum("...kgts,...kgth->...ksh", weights, g_block))
-            return dq_block, dk, dv
-
-        dq, dk, dv = gradients
-        dq_block, dk, dv = jax.lax.fori_loop(*grid.columns(row), key_block, (jnp.zeros_like(q_block), dk, dv))
-        return grid.put_row(dq, row, dq_block), dk, dv
-
-    zeros = jnp.zeros_like(q), jnp.zeros(k.shape, wide(k).dtype), jnp.zeros(v.shape, wide(v).dtype)
-    dq, dk, dv = jax.lax.fori_loop(0, grid.rows, query_block, zeros)
-    S = keys.shape[-2]
-    return dq[..., : grid.T, :], dk[..., :S, :].astype(keys.dtype), dv[..., :S, :].astype(values.dtype)
+    delta = jnp.sum(wide(g) * wide(out), axis=-1, keepdims=True)
+    return _each_head(_backward, (causal, window, block), queries, keys, values, g, log_sum, delta)
 
 
 _flash.defvjp(_flash_forward, _flash_backward)
+
+
+def _each_head(function: Callable[..., Any], how: tuple[bool, int | None, int | None], *arrays: Any) -> Any:
+    """`function` of every key head: all at once on a GPU or TPU; one after the other on a CPU, within its caches."""
+    causal, window, block = how
+    T, S = arrays[0].shape[-2], arrays[1].shape[-2]
+
+    def on_cpu(*arrays: Any) -> Any:
+        grid = _Grid(T, S, causal, window, block or _CPU_BLOCK)
+        return jax.lax.map(lambda head: function(grid, *head), arrays)
+
+    def elsewhere(*arrays: Any) -> Any:
+        return jax.vmap(partial(function, _Grid(T, S, causal, window, block or _DEVICE_BLOCK)))(*arrays)
+
+    return jax.lax.platform_dependent(*arrays, cpu=on_cpu, default=elsewhere)
+
+
+def _forward(grid: "_Grid", queries: Any, keys: Any, values: Any) -> Any:
+    """Output and log-sum-exp (with an axis of one behind) of every query of a head."""
+    q, k, v = grid.rows(queries), grid.columns(keys), grid.columns(values)
+
+    def query_block(row: Any, written: Any) -> Any:
+        q_block = wide(q[row]) * q.shape[-1] ** -0.5
+
+        def key_block(masked: bool, column: Any, state: Any) -> Any:
+            largest, total, out = state
+            scores = grid.scores(q_block, k[column], row, column, masked)
+            new_largest = jnp.maximum(largest, jnp.max(scores, axis=-1, keepdims=True))
+            reachable = jnp.where(jnp.isneginf(new_largest), 0, new_largest) if masked else new_largest
+            shrink, powers = jnp.exp(largest - reachable), jnp.exp(scores - reachable)
+            total = total * shrink + jnp.sum(powers, axis=-1, keepdims=True)
+            return new_largest, total, out * shrink + powers @ wide(v[column])
+
+        empty = jnp.zeros_like(q_block)
+        state = (empty[:, :1] - jnp.inf, empty[:, :1], empty)
+        largest, total, out = grid.over_columns(row, key_block, state)
+        safe = jnp.where(total == 0, 1, total)
+        log_sum = jnp.where(total == 0, jnp.inf, largest + jnp.log(safe))  # weights of exp(-inf) = 0 in the gradient
+        outs, log_sums = written
+        return outs.at[row].set((out / safe).astype(outs.dtype)), log_sums.at[row].set(log_sum)
+
+    unwritten = jnp.zeros_like(q), jnp.zeros(q[..., :1].shape, wide(q).dtype)
+    out, log_sum = jax.lax.fori_loop(0, grid.num_rows, query_block, unwritten)
+    return grid.from_rows(out), grid.from_rows(log_sum)
+
+
+def _backward(grid: "_Grid", queries: Any, keys: Any, values: Any, g: Any, log_sum: Any, delta: Any) -> Any:
+    """The gradients by the queries, keys and values of a head."""
+    q, k, v = grid.rows(queries), grid.columns(keys), grid.columns(values)
+    g, log_sum, delta = grid.rows(g), grid.rows(log_sum, jnp.inf), grid.rows(delta)
+    scale = q.shape[-1] ** -0.5
+
+    def query_block(row: Any, gradients: Any) -> Any:
+        q_block, g_block, total, correction = wide(q[row]) * scale, wide(g[row]), log_sum[row], delta[row]
+        # (H, R) @ (R, columns) is fast where (columns, R) @ (R, H) would first transpose the scores
+        q_across, g_across = q_block.T, g_block.T
+
+        def key_block(masked: bool, column: Any, state: Any) -> Any:
+            dq_block, dk, dv = state
+            k_block = wide(k[column])
+            weights = jnp.exp(grid.scores(q_block, k_block, row, column, masked) - total)
+            dscores = weights * (g_block @ wide(v[column]).T - correction)
+            dk, dv = dk.at[column].add(q_across @ dscores), dv.at[column].add(g_across @ weights)
+            return dq_block + dscores @ k_block, dk, dv
+
+        dq, dk, dv = gradients
+        dq_block, dk, dv = grid.over_columns(row, key_block, (jnp.zeros_like(q_block), dk, dv))
+        return dq.at[row].set((dq_block * scale).astype(dq.dtype)), dk, dv
+
+    across = jnp.zeros((*k.shape[:-2], k.shape[-1], k.shape[-2]), wide(k).dtype)
+    dq, dk, dv = jax.lax.fori_loop(0, grid.num_rows, query_block, (jnp.zeros_like(q), across, across))
+    dk, dv = (grid.from_columns(x.mT) for x in (dk, dv))
+    return grid.from_rows(dq), dk.astype(keys.dtype), dv.astype(values.dtype)
 
 
 class _Grid:
@@ -125,49 +152,57 @@ class _Grid:
     def __init__(self, T: int, S: int, causal: bool, window: int | None, block: int):
         self.T, self.S, self.causal, self.window = T, S, causal, window
         self.row_size, self.column_size = min(block, T), min(block, S)
-        self.rows, self.all_columns = -(-T // self.row_size), -(-S // self.column_size)
+        self.num_rows, self.num_columns = -(-T // self.row_size), -(-S // self.column_size)
 
-    def pad_rows(self, x: Any, fill: float = 0.0) -> Any:
-        """(..., T, X) to whole blocks of queries."""
-        return _pad(x, self.rows * self.row_size, fill)
+    def rows(self, x: Any, fill: float = 0.0) -> Any:
+        """(G, T, X) as blocks (num_rows, R, X) of the queries of all G heads, the last one filled up."""
+        x = _pad(x, self.num_rows * self.row_size, fill)
+        blocks = x.reshape(x.shape[0], self.num_rows, self.row_size, x.shape[-1])
+        return jnp.moveaxis(blocks, 0, 1).reshape(self.num_rows, -1, x.shape[-1])
 
-    def pad_columns(self, x: Any) -> Any:
-        """(..., S, X) to whole blocks of keys."""
-        return _pad(x, self.all_columns * self.column_size, 0.0)
+    def from_rows(self, blocks: Any) -> Any:
+        """What `rows` was given."""
+        x = jnp.moveaxis(blocks.reshape(self.num_rows, -1, self.row_size, blocks.shape[-1]), 1, 0)
+        return x.reshape(x.shape[0], -1, x.shape[-1])[:, : self.T]
 
-    def row(self, x: Any, index: Any) -> Any:
-        """A block of queries, or of what belongs to them."""
-        return wide(jax.lax.dynamic_slice_in_dim(x, index * self.row_size, self.row_size, x.ndim - 2))
+    def columns(self, x: Any) -> Any:
+        """(S, X) as blocks (num_columns, columns, X), the last one filled up with zeros."""
+        return _pad(x, self.num_columns * self.column_size, 0.0).reshape(self.num_columns, -1, x.shape[-1])
 
-    def column(self, x: Any, index: Any) -> Any:
-        """A block of keys or values."""
-        return wide(jax.lax.dynamic_slice_in_dim(x, index * self.column_size, self.column_size, x.ndim - 2))
+    def from_columns(self, blocks: Any) -> Any:
+        """What `columns` was given."""
+        return blocks.reshape(-1, blocks.shape[-1])[: self.S]
 
-    def put_row(self, x: Any, index: Any, block: Any) -> Any:
-        """`x` with a block of rows replaced."""
-        return jax.lax.dynamic_update_slice_in_dim(x, block.astype(x.dtype), index * self.row_size, x.ndim - 2)
+    def over_columns(self, row: Any, key_block: Callable[..., Any], state: Any) -> Any:
+        """`state` after key_block(masked, column, state) for every block of keys that a block of queries sees any of.
 
-    def add_column(self, x: Any, index: Any, update: Any) -> Any:
-        """`x` with `update` added to a block of columns."""
-        total = self.column(x, index) + update
-        return jax.lax.dynamic_update_slice_in_dim(x, total, index * self.column_size, x.ndim - 2)
+        Only the blocks at an edge of what is seen need a mask.
+        """
+        first: Any = self.S - self.T + row * self.row_size if self.causal else self.S - 1
+        last: Any = jnp.minimum(first + self.row_size, self.S) - 1 if self.causal else self.S - 1
+        high: Any = last // self.column_size + 1
+        inner_high: Any = (first + 1) // self.column_size
+        low: Any = 0
+        inner_low: Any = 0
+        if self.window is not None:
+            low = jnp.maximum(first - self.window + 1, 0) // self.column_size
+            inner_low = jnp.maximum(last - self.window + self.column_size, 0) // self.column_size
+            inner_low = jnp.minimum(inner_low, high)
+            inner_high = jnp.maximum(inner_low, inner_high)
+            state = jax.lax.fori_loop(low, inner_low, partial(key_block, True), state)
+        state = jax.lax.fori_loop(inner_low, inner_high, partial(key_block, False), state)
+        return jax.lax.fori_loop(inner_high, high, partial(key_block, True), state)
 
-    def columns(self, row: Any) -> tuple[Any, Any]:
-        """The blocks of keys that a block of queries sees any of: from, and up to but without."""
-        if not self.causal:
-            return 0, self.all_columns
-        first = self.S - self.T + row * self.row_size
-        low = 0 if self.window is None else jnp.maximum(first - self.window + 1, 0) // self.column_size
-        last = jnp.minimum(first + self.row_size, self.S) - 1
-        return low, last // self.column_size + 1
-
-    def scores(self, q: Any, k: Any, row: Any, column: Any) -> Any:
-        """Scaled scores of a pair of blocks, minus infinity where a query may not look."""
-        scores = jnp.einsum("...kgth,...ksh->...kgts", q, k) * q.shape[-1] ** -0.5
+    def scores(self, q: Any, k: Any, row: Any, column: Any, masked: bool) -> Any:
+        """Scores of a pair of blocks, minus infinity where a query may not look."""
+        scores = q @ wide(k).T
+        if not masked:
+            return scores
         key_position = column * self.column_size + jnp.arange(self.column_size)
         visible = key_position < self.S
         if self.causal:
-            query_position = self.S - self.T + row * self.row_size + jnp.arange(self.row_size)[:, None]
+            rows = jnp.tile(jnp.arange(self.row_size), q.shape[0] // self.row_size)[:, None]
+            query_position = self.S - self.T + row * self.row_size + rows
             visible = visible & (key_position <= query_position)
             if self.window is not None:
                 visible &= key_position > query_position - self.window

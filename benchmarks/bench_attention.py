@@ -1,0 +1,104 @@
+"""Causal attention over a long context, forward and with its gradients, beside PyTorch.
+
+The forward pass is held to the blockwise NumPy reference in float64; the gradients to PyTorch's in float64. What XLA
+sets aside beside inputs and outputs is `temporary_bytes`, which `tests/test_flash_attention.py` bounds.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+from minillm.accelerated.flash_attention import flash_attention
+from minillm.reference import flash_attention as reference
+
+from .device import num_cpus
+from .harness import Case, Options
+
+TOLERANCE = 1e-5  # of the largest value
+
+
+def inputs(T: int, dtype: str = "float32") -> list[np.ndarray]:
+    """Query, key, value and the upstream gradient: B 1, 8 heads of 64, standard normal numbers."""
+    rng = np.random.default_rng(0)
+    return [rng.standard_normal((1, T, 8, 64), dtype=np.float32).astype(dtype) for _ in range(4)]
+
+
+def gradients(query: Any, key: Any, value: Any, upstream: Any) -> Any:
+    """Output and gradients: what a training step computes."""
+    out, vjp = jax.vjp(flash_attention, query, key, value)
+    return out, *vjp(upstream)
+
+
+def torch_attention(query: Any, key: Any, value: Any) -> Any:
+    """PyTorch wants B N T H; that is a view."""
+    import torch
+
+    heads_first = (x.transpose(1, 2) for x in (query, key, value))
+    return torch.nn.functional.scaled_dot_product_attention(*heads_first, is_causal=True).transpose(1, 2)
+
+
+def torch_gradients(query: Any, key: Any, value: Any, upstream: Any) -> Any:
+    import torch
+
+    arrays = [x.detach().requires_grad_() for x in (query, key, value)]
+    out = torch_attention(*arrays)
+    return out.detach(), *torch.autograd.grad(out, arrays, upstream)
+
+
+def tensors(T: int, dtype: str = "float32") -> tuple:
+    import torch
+
+    torch.set_num_threads(num_cpus())
+    return tuple(torch.from_numpy(x) for x in inputs(T, dtype))
+
+
+def temporary_bytes(T: int, backward: bool) -> int:
+    """What XLA sets aside beside inputs and outputs."""
+    arrays = inputs(T) if backward else inputs(T)[:3]
+    compiled = jax.jit(gradients if backward else flash_attention).lower(*arrays).compile()
+    return compiled.memory_analysis().temp_size_in_bytes
+
+
+def rows(T: int, backward: bool, platform: str) -> list[Case]:
+    """Ours, and on a CPU PyTorch's."""
+    count = 4 if backward else 3
+    work = f"attention/T{T}_N8_H64/{'gradients' if backward else 'forward'}/f32"
+
+    def make_jax() -> tuple[Callable[..., Any], tuple]:
+        return jax.jit(gradients if backward else flash_attention), tuple(inputs(T)[:count])
+
+    def make_torch() -> tuple[Callable[..., Any], tuple]:
+        return torch_gradients if backward else torch_attention, tensors(T)[:count]
+
+    @functools.cache
+    def oracle() -> Any:
+        if not backward:
+            return reference.flash_attention(*inputs(T, "float64")[:3], block=512)
+        return tuple(x.numpy() for x in torch_gradients(*tensors(T, "float64")))
+
+    common: dict[str, Any] = {
+        "group": work,
+        "oracle": oracle,
+        "oracle_name": "PyTorch float64" if backward else "numpy float64",
+        "tolerance": TOLERANCE,
+        "flops_model": (6.0 if backward else 2.0) * 8 * T * T * 64,
+        "flops_rule": "4 T T N H / 2, causal; with gradients 3 times as much" if backward else "4 T T N H / 2, causal",
+        "bytes_min": 4.0 * (8 if backward else 4) * T * 8 * 64,
+        "bytes_rule": "4 bytes for every element of inputs and output, once",
+        "items": T,
+    }
+    peer = f"{work}/torch" if platform == "cpu" else None
+    needed = ("torch",) if backward else ()  # for its oracle
+    cases = [Case(name=f"{work}/accelerated", make=make_jax, peer=peer, requires=needed, **common)]
+    if peer is not None:
+        cases.append(Case(name=peer, make=make_torch, requires=("torch",), on_host=True, **common))
+    return cases
+
+
+def cases(options: Options) -> list[Case]:
+    """The length of a long context, and one on the way there."""
+    lengths = (64,) if options.smoke else (2048, 8192)
+    return [case for T in lengths for backward in (False, True) for case in rows(T, backward, options.platform)]
