@@ -30,7 +30,7 @@ DeviceOption = Annotated[
 ]
 Fast = Annotated[bool, typer.Option("--fast", envvar="MINILLM_FAST", help="Smaller samples, same rules.")]
 Out = Annotated[Path, typer.Option("--out", envvar="MINILLM_OUT", help="Writes to OUT/lessons/ID.")]
-Model = Annotated[str, typer.Option("--model", help="smollm2, a GGUF file, or a folder with safetensors.")]
+Model = Annotated[str, typer.Option("--model", help="smollm2, base, a GGUF file, or a folder with safetensors.")]
 MaxTokens = Annotated[int, typer.Option("--max-tokens", help="The most new tokens.")]
 Temperature = Annotated[float, typer.Option("--temperature", help="0 always takes the likeliest token.")]
 TopK = Annotated[int | None, typer.Option("--top-k", help="Choose among the K likeliest tokens only.")]

@@ -1,6 +1,7 @@
 """One call from a name or a path to a model that runs.
 
 open_model()                      SmolLM2-135M-Instruct, fetched once (`minillm.fetch`)
+open_model("base")                a small model of Shakespeare that comes with minillm (pretrained/base/)
 open_model("folder/model.gguf")   any Llama in a GGUF file
 open_model("folder")              any Llama in a folder with config.json, safetensors and tokenizer.json
 """
@@ -19,6 +20,7 @@ from minillm.pretrained.tokenizer import Tokenizer
 from minillm.pretrained.tokenizer_files import tokenizer_from_folder, tokenizer_from_gguf
 
 NAMED_MODELS = {"smollm2": SMOLLM2}
+SHIPPED_MODELS = {"base": Path(__file__).parent / "base"}
 
 
 @dataclass(frozen=True)
@@ -33,20 +35,22 @@ class PretrainedModel:
 
 
 def open_model(model: str | Path = "smollm2") -> PretrainedModel:
-    """Read a model: by the name of one that minillm fetches, or by the path of a GGUF file or a folder.
+    """Read a model: by the name of one that minillm fetches or ships, or by the path of a GGUF file or a folder.
 
     Raises MinillmError (which says what is possible) where there is no such model, DownloadError where it cannot be
     fetched, and ModelFileError where it cannot be read.
     """
     if isinstance(model, str) and model in NAMED_MODELS:
         return _open(model, fetch(NAMED_MODELS[model]))
+    if isinstance(model, str) and model in SHIPPED_MODELS:
+        return _open(model, SHIPPED_MODELS[model])
     path = Path(model)
     try:
         is_folder, is_file = path.is_dir(), path.is_file()
     except (OSError, ValueError):
         is_folder = is_file = False
     if not is_folder and not is_file:
-        names = ", ".join(NAMED_MODELS)
+        names = ", ".join([*NAMED_MODELS, *SHIPPED_MODELS])
         raise MinillmError(
             f"There is no model {str(model)!r}: give one of the names ({names}), the path of a .gguf file, "
             "or the path of a folder with config.json and safetensors."
