@@ -22,6 +22,8 @@ _ALL = (
     Paper("ainslie2023", "Ainslie et al.", "GQA: Training Generalized Multi-Query Transformer Models from Multi-Head "
           "Checkpoints", 2023, "arXiv:2305.13245"),
     Paper("allal2025", "Ben Allal et al.", "SmolLM2: When Smol Goes Big", 2025, "arXiv:2502.02737"),
+    Paper("allenzhu2024", "Allen-Zhu & Li", "Physics of Language Models: Part 3.3, Knowledge Capacity Scaling "
+          "Laws", 2024, "arXiv:2404.05405"),
     Paper("ba2016", "Ba, Kiros & Hinton", "Layer Normalization", 2016, "arXiv:1607.06450"),
     Paper("barkeshli2026", "Barkeshli et al.", "On the Origin of Neural Scaling Laws: From Random Graphs to Natural "
           "Language", 2026),
@@ -31,6 +33,8 @@ _ALL = (
     Paper("brown2020", "Brown et al.", "Language Models are Few-Shot Learners", 2020, "arXiv:2005.14165"),
     Paper("chowdhery2022", "Chowdhery et al.", "PaLM: Scaling Language Modeling with Pathways", 2022,
           "arXiv:2204.02311"),
+    Paper("chen2023", "Chen et al.", "Extending Context Window of Large Language Models via Positional Interpolation",
+          2023, "arXiv:2306.15595"),
     Paper("dao2022", "Dao et al.", "FlashAttention: Fast and Memory-Efficient Exact Attention with IO-Awareness", 2022,
           "arXiv:2205.14135"),
     Paper("elfwing2017", "Elfwing, Uchibe & Doya", "Sigmoid-Weighted Linear Units for Neural Network Function "
@@ -58,9 +62,12 @@ _ALL = (
     Paper("milakov2018", "Milakov & Gimelshein", "Online Normalizer Calculation for Softmax", 2018, "arXiv:1805.02867"),
     Paper("muennighoff2023", "Muennighoff et al.", "Scaling Data-Constrained Language Models", 2023,
           "arXiv:2305.16264"),
+    Paper("olsson2022", "Olsson et al.", "In-context Learning and Induction Heads", 2022, "arXiv:2209.11895"),
     Paper("pascanu2013", "Pascanu, Mikolov & Bengio", "On the Difficulty of Training Recurrent Neural Networks", 2013,
           "arXiv:1211.5063"),
     Paper("pearce2024", "Pearce & Song", "Reconciling Kaplan and Chinchilla Scaling Laws", 2024, "arXiv:2406.12907"),
+    Paper("peng2023", "Peng et al.", "YaRN: Efficient Context Window Extension of Large Language Models", 2023,
+          "arXiv:2309.00071"),
     Paper("polyak1964", "Polyak", "Some Methods of Speeding up the Convergence of Iteration Methods", 1964,
           "doi:10.1016/0041-5553(64)90137-5"),
     Paper("pope2022", "Pope et al.", "Efficiently Scaling Transformer Inference", 2022, "arXiv:2211.05102"),
@@ -80,6 +87,8 @@ _ALL = (
     Paper("touvron2023", "Touvron et al.", "LLaMA: Open and Efficient Foundation Language Models", 2023,
           "arXiv:2302.13971"),
     Paper("vaswani2017", "Vaswani et al.", "Attention Is All You Need", 2017, "arXiv:1706.03762"),
+    Paper("xiao2023", "Xiao et al.", "Efficient Streaming Language Models with Attention Sinks", 2023,
+          "arXiv:2309.17453"),
     Paper("zhang2019", "Zhang & Sennrich", "Root Mean Square Layer Normalization", 2019, "arXiv:1910.07467"),
 )  # fmt: skip
 
