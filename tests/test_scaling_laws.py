@@ -91,7 +91,7 @@ def test_our_count_is_that_of_the_tree(tied):
 
 
 def test_the_head_is_no_small_matter_in_a_small_model():
-    """At width 64 and 65 characters Kaplan's count leaves out more than a tenth of what GPT-2's formula has."""
+    """At width 64 and 65 characters Kaplan's count leaves out a twentieth, even without positions."""
     assert gpt2_parameters(2, 64, 65, 0) - kaplan_parameters(2, 64) > 0.05 * kaplan_parameters(2, 64)
     assert kaplan_parameters(2, 64) == 2 * 12 * 64**2
 
