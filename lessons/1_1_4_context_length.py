@@ -27,8 +27,10 @@
 
 # %%
 from minillm.course import Lesson, verdict
+from minillm.training.allocator import keep_freed_memory
 
 lesson = Lesson("1.1.4")
+keep_freed_memory()  # the lesson trains in threads, and then wants room for a real model
 declare = lesson.claims.declare
 declare(
     "twins-agree",
@@ -112,14 +114,14 @@ declare(
     statement="SmolLM2 predicts the same words better with more text before them",
     source="chapter 1.1.4",
     published=None,
-    rule="loss with under 128 tokens before minus that with 1,920 or more, beyond two standard errors over passages",
+    rule="loss with under 128 tokens before minus that with 1,408 or more, beyond two standard errors over passages",
 )
 declare(
     "sinks",
     statement="A model trained without a sliding mask breaks when its first tokens leave the mask",
     source="Xiao et al. 2023, section 3.1",
     published="perplexity explodes",
-    rule="loss under a mask of 256 minus loss restarted with the last 128, beyond two standard errors over passages",
+    rule="loss of words 384 to 512, mask of 256, minus that after a restart at 256, beyond two standard errors",
 )
 declare(
     "forgets",
@@ -260,7 +262,7 @@ for (name, size), colour in zip(sizes.items(), ("#3a7d44", "#4878a8", "#b03a2e")
         WINDOWS, [100 * np.mean(size <= window) for window in WINDOWS], "o-", markersize=4, label=name, color=colour
     )
 axes.axvline(8192, color="grey", linestyle="--", linewidth=1)
-axes.text(8192 * 1.1, 4, "SmolLM2: 8,192", color="grey", fontsize=8)
+axes.text(8192 * 1.1, 50, "SmolLM2: 8,192", color="grey", fontsize=8)
 axes.set_xscale("log", base=2)
 axes.set(xlabel="window, tokens", ylabel="fit whole, %", title="What fits in a window")
 axes.spines[["top", "right"]].set_visible(False)
@@ -303,7 +305,7 @@ lesson.claims.decide(
 # %%
 import time
 
-timed = Config(256, 4, 128, 4, 4, 32, 256, context_length=1024)
+timed = Config(256, 2, 128, 4, 4, 32, 256, context_length=1024)
 timed_params = jax.device_put(init_params(timed, rng))
 LENGTHS = np.array([128, 256, 512, 1000])
 
@@ -357,6 +359,7 @@ axes.set(xlabel="tokens before", ylabel="ms for the next token", ylim=(0, None),
 axes.legend(frameon=False)
 axes.spines[["top", "right"]].set_visible(False)
 print("saved", lesson.figure(figure, "decode_time"))
+jax.clear_caches()  # compiled programs take memory, and these are not needed any more
 
 # %% [markdown]
 # ## Looking back: induction
@@ -434,17 +437,19 @@ axes.axhline(np.log(32), color="grey", linestyle="--", linewidth=1, label="ln 32
 for repeat in (SEGMENT, 2 * SEGMENT):
     axes.axvline(repeat, color="grey", linewidth=0.7, linestyle=":")
 axes.set(xlabel="position (dotted: the segment begins again)", ylabel="loss, nats", ylim=(0, None))
-axes.set_title("Two layers look back; one cannot")
+axes.set_title("Two layers copy; one can only count")
 figure.legend(loc="outside lower center", ncols=3, fontsize=8)
 axes.spines[["top", "right"]].set_visible(False)
 print("saved", lesson.figure(figure, "induction"))
+jax.clear_caches()
 
 # %% [markdown]
 # ## Beyond the trained window
 #
-# Small models (two layers of width 64; letters of eight plays, tested on two others) learn from windows of 64
+# Small models (two layers of width 64; letters of five plays, tested on another) learn from windows of 64
 # characters and are then read at 256. First as they are, with four ways of counting positions; then after 60 steps of
-# training at 256.
+# training at 256. (In a first design they trained for 500 steps instead of 800, and the first claim was undecided, at
+# 0.18 +- 0.04 nats: who has learned little inside a window loses little outside.)
 
 # %%
 import jax.numpy as jnp
@@ -453,13 +458,13 @@ from minillm.data.batches import Batches, Validation
 from minillm.data.tokenisation import encode, make_tokenizer
 
 TRAINED, EXTENDED = 64, 256
-to_train, to_test = "".join(plays()[:8]), "".join(plays()[8:10])
+to_train, to_test = "".join(plays()[:5]), plays()[5]
 characters = make_tokenizer("characters", to_train + to_test)
 training, held_out = encode(characters, to_train), encode(characters, to_test)
 letters = Config(characters.get_vocab_size(), 2, 64, 2, 2, head_dim=32, ffn_dim=128, context_length=TRAINED)
-validation = Validation(held_out, 64, EXTENDED, 1).rows(0)
-long_rows = np.concatenate([validation[0], validation[1][:, -1:]], 1)
-TUNED = ("none", "interpolation", "YaRN")
+validation = Validation(held_out, 16, EXTENDED, 4)
+long_rows = [np.concatenate([a, b[:, -1:]], 1) for a, b in map(validation.rows, range(len(validation)))]
+TUNED = ("none", "interpolation")
 
 
 def windows(length, batch_size, steps, seed):
@@ -468,18 +473,23 @@ def windows(length, batch_size, steps, seed):
     return np.stack([np.concatenate([a, b[:, -1:]], 1) for a, b in map(batches.rows, range(steps))])
 
 
+def loss_at_each_position(config, params):
+    """The mean over the test windows."""
+    return np.concatenate([evaluate_small(config, params, rows) for rows in long_rows]).mean(0)
+
+
 def train_and_stretch(seed):
     """The loss by position at 256 under each way of counting: before and after some training at that length."""
-    steps = 300 if fast else 500
+    steps = 300 if fast else 800
     state, _ = train_small(letters, windows(TRAINED, 16, steps, seed), schedule(steps, 5e-3), seed)
     as_is, tuned = {}, {}
     for name, way in WAYS.items():
         config = way(letters, EXTENDED // TRAINED)
-        as_is[name] = evaluate_small(config, state.params, long_rows).mean(0)
+        as_is[name] = loss_at_each_position(config, state.params)
         if name in TUNED:
             copy = jax.tree.map(jnp.array, state)
             after, _ = train_small(config, windows(EXTENDED, 4, 60, seed + 100), np.full(60, 1e-3), state=copy)
-            tuned[name] = evaluate_small(config, after.params, long_rows).mean(0)
+            tuned[name] = loss_at_each_position(config, after.params)
     return as_is, tuned
 
 
@@ -528,6 +538,7 @@ for axes, curves, title in zip(panels, (as_is, tuned), ("As trained", "After 60 
 panels[0].set_ylabel("loss, nats a character")
 figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=8)
 print("saved", lesson.figure(figure, "extension"))
+jax.clear_caches()
 
 # %% [markdown]
 # ## A real model at its own lengths
@@ -541,7 +552,8 @@ from functools import partial
 
 from minillm.accelerated.softmax import log_softmax
 
-CHUNK, PASSAGE = 128, 512 if fast else 2048
+CHUNK, CAPACITY = 128, 1536
+PASSAGE = 512 if fast else CAPACITY
 
 
 @partial(jax.jit, static_argnames="config", donate_argnames="layers")
@@ -557,7 +569,7 @@ def nats(ids, config=smollm2):
     num_chunks = -(-(len(ids) - 1) // CHUNK)
     padded = np.zeros(num_chunks * CHUNK + 1, np.int32)
     padded[: len(ids)] = ids
-    layers, losses = jax_cache.init_cache(config, 1, 2048).layers, []
+    layers, losses = jax_cache.init_cache(config, 1, CAPACITY).layers, []
     for start in range(0, num_chunks * CHUNK, CHUNK):
         part = padded[start : start + CHUNK + 1]
         found, layers = read_chunk(model.params, part[None, :-1], part[None, 1:], layers, start, config)
@@ -567,7 +579,7 @@ def nats(ids, config=smollm2):
 
 CONTEXTS = [0, 128] if fast else [0, 128, 512]
 passages = []
-for play in rng.choice(len(some_plays), 3 if fast else 4, replace=False):
+for play in np.random.default_rng(0).choice(len(some_plays), 2 if fast else 3, replace=False):
     ids = tokenizer.encode(some_plays[play][20_000:40_000])
     passages.append(ids[: PASSAGE + 1])
 nats(passages[0][: CHUNK + 1])  # compiles
@@ -587,38 +599,32 @@ lesson.claims.decide(
 # %% [markdown]
 # A window can also slide as a mask: each token sees the last 256 and no others, so that neither time nor memory grows.
 # SmolLM2 was not trained so. Its first tokens serve as a place where heads attend when nothing matters (an attention
-# sink, Xiao et al. 2023); when they leave the window, what happens? Against it stands a restart: the same words after
-# the last 128 tokens and nothing else.
+# sink, Xiao et al. 2023); when they leave the window, what happens? Each passage is read from its beginning, and
+# against it stands a restart: the same words after the 128 tokens before them and nothing else.
 
 # %%
-masked = replace(smollm2, sliding_window=256)
-slid = np.array([nats(ids[-min(PASSAGE, 768) - 1 :], masked) for ids in passages])
-worse, worse_error = mean_and_error(slid[:, -CHUNK:].mean(1) - np.array(last[128]))
-print(f"the last {CHUNK} tokens under a sliding mask of 256: {slid[:, -CHUNK:].mean():.2f} nats a token")
-print(f"the same after a restart with 128 before them:   {np.mean(last[128]):.2f} nats a token")
+masked, SLID = replace(smollm2, sliding_window=256), 512
+slid = np.array([nats(ids[: SLID + 1], masked) for ids in passages])
+restarted = [nats(ids[SLID - 2 * CHUNK : SLID + 1])[-CHUNK:].mean() for ids in passages]
+worse, worse_error = mean_and_error(slid[:, -CHUNK:].mean(1) - restarted)
+seen = whole_reading[:, SLID - CHUNK : SLID].mean()
+print(f"words {SLID - CHUNK} to {SLID}, all before them seen: {seen:.2f} nats a token")
+print(f"after a restart with {CHUNK} before them:   {np.mean(restarted):.2f}")
+print(f"under a mask that slides, of 256:       {slid[:, -CHUNK:].mean():.2f}, perplexity x{np.exp(worse):.1f}")
 lesson.claims.decide(
     "sinks", measured=f"{worse:+.2f} +- {worse_error:.2f}", verdict=verdict(contrast=worse, sigma=worse_error)
 )
 
 # %%
 figure, (left, right) = plt.subplots(1, 2, figsize=(8, 3.4), layout="constrained")
-left.errorbar(
-    list(last),
-    [np.mean(x) for x in last.values()],
-    [mean_and_error(x)[1] for x in last.values()],
-    fmt="o-",
-    color="#4878a8",
-)
-left.set(
-    xlabel="tokens before the passage's last 128", ylabel="loss, nats a token", title="More text before, same words"
-)
-chunks = slid.reshape(len(passages), -1, 64).mean((0, 2))
-full = whole_reading[:, -slid.shape[1] :].reshape(len(passages), -1, 64).mean((0, 2))
-middles = 64 * np.arange(len(chunks)) + 32
-right.plot(middles, full, "o-", markersize=3, color="#3a7d44", label="sees everything")
-right.plot(middles, chunks, "o-", markersize=3, color="#b03a2e", label="sees the last 256")
+left.plot(list(last), [np.mean(x) for x in last.values()], "o-", color="#4878a8")
+left.set(xlabel=f"tokens before a passage's last {CHUNK}", ylabel="loss, nats a token", title="More before, same words")
+middles = np.arange(32, SLID, 64)
+for losses, colour, label in ((whole_reading, "#3a7d44", "sees everything"), (slid, "#b03a2e", "sees the last 256")):
+    pieces = losses[:, :SLID].reshape(len(passages), -1, 64).mean((0, 2))
+    right.plot(middles, pieces, "o-", markersize=4, color=colour, label=label)
 right.axvline(256, color="grey", linestyle="--", linewidth=1)
-right.set(xlabel="position", ylabel="loss, nats a token", ylim=(0, None), title="A mask that slides")
+right.set(xlabel="position (dashed: the mask's length)", ylabel="loss, nats a token", title="A mask that slides")
 right.legend(frameon=False, fontsize=8)
 for axes in (left, right):
     axes.spines[["top", "right"]].set_visible(False)
@@ -632,6 +638,8 @@ print("saved", lesson.figure(figure, "smollm2"))
 # the window has room for 224 tokens.
 
 # %%
+from functools import cache
+
 FACTS = [
     ("My dog's name is Biscuit.", "What is my dog's name?", "Your dog's name is", " Biscuit"),
     ("I live in a town called Marlow.", "Which town do I live in?", "You live in", " Marlow"),
@@ -683,13 +691,19 @@ def fitted(messages, room):
 def recalled(messages, room, prefix, answer):
     """log P(answer | what fits of the talk, and the beginning of the reply), in nats."""
     prefix_ids, answer_ids = (tokenizer.encode(part, add_special_tokens=False) for part in (prefix, answer))
-    return -float(nats([*fitted(messages, room), *prefix_ids, *answer_ids])[-len(answer_ids) :].sum())
+    return answer_log_probability((*fitted(messages, room), *prefix_ids, *answer_ids), len(answer_ids))
+
+
+@cache
+def answer_log_probability(ids, length):
+    """log P(the last `length` tokens | those before); while all fits, both windows ask the same, and it is kept."""
+    return -float(nats(ids)[-length:].sum())
 
 
 EXCHANGES = [0, 6] if fast else [0, 3, 6]
 remembered = {"everything": [], f"the last {ROOM} tokens": []}
 for exchanges in EXCHANGES:
-    for (name, column), room in zip(remembered.items(), (2048, ROOM), strict=True):
+    for (name, column), room in zip(remembered.items(), (CAPACITY, ROOM), strict=True):
         row = [recalled(conversation(fact, question, exchanges), room, *said) for fact, question, *said in FACTS]
         column.append(row)
         print(f"{exchanges} exchanges, {name:19} P(answer) = {np.exp(np.mean(row)):.4f} (geometric mean)")
@@ -718,9 +732,10 @@ print("saved", lesson.figure(figure, "memory"))
 # at position 100,000, which is where long contexts live. NumPy slices its cache to what is filled; the twin reads it
 # in blocks under a mask, since `jit` wants fixed shapes.
 #
-# Two warnings. The small models are small: they were trained at 64 characters, where a stretch by 4 blurs the nearest
-# letters, and that is not how large models with thousands of positions behave. And a lower loss far out says that a
-# model does not break there, not that it uses what it has.
+# Two warnings. The small models are small. Interpolation harms them below 64 as much as beyond, so it is not the
+# distance that they miss: four times closer, the nearest letters look alike to them, and a model of letters lives on
+# those. Whether a large model with thousands of positions behaves so is not measured here. And a lower loss far out
+# says that a model does not break there, not that it uses what it has.
 #
 # To read next: Olsson et al. (2022) on induction; Chen et al. (2023) and Peng et al. (2023) on stretching; Ainslie et
 # al. (2023) on sharing key/value heads; Xiao et al. (2023) on attention sinks. Lesson 1.1.5 asks what a model gains
