@@ -736,8 +736,8 @@ print("saved", lesson.figure(figure, "memory"))
 # at position 100,000, which is where long contexts live. NumPy slices its cache to what is filled; the twin reads it
 # in blocks under a mask, since `jit` wants fixed shapes.
 #
-# The table above also holds what the claims do not ask: after the same 60 steps at 256, the model that kept its positions
-# as they are is ahead of the interpolated one. Training at the new length repairs both.
+# The table above also holds what the claims do not ask: after the same 60 steps at 256, the model that kept its
+# positions as they are is ahead of the interpolated one. Training at the new length repairs both.
 #
 # Two warnings. The small models are small. Interpolation harms them below 64 as much as beyond, so it is not the
 # distance that they miss: four times closer, the nearest letters look alike to them, and a model of letters lives on
