@@ -26,8 +26,8 @@ def test_it_has_the_shape_that_its_settings_give():
 
 
 def test_its_loss_on_held_out_text_is_the_one_it_states():
-    # The reference, on 16 windows of validation text; the trainer measured 320. A window's loss has a standard
-    # deviation of about a quarter of a nat, so the mean of 16 is within 0.25 of it.
+    # The reference, on 16 windows; the trainer measured 320. Over 160 windows of this text the standard deviation of
+    # one window's loss was 0.19, so 0.05 for the mean of 16: the bound is four of these.
     try:
         _, held_out = split_text(shakespeare(), SUMMARY["settings"]["validation_fraction"])
     except DownloadError as error:
@@ -37,7 +37,7 @@ def test_its_loss_on_held_out_text_is_the_one_it_states():
     T = model.config.context_length
     rows = ids[: 16 * (T + 1)].reshape(16, T + 1)
     loss = language_model_loss(model.params, rows[:, :-1], rows[:, 1:], model.config)
-    assert abs(loss - SUMMARY["last"]["validation_loss"]) < 0.25
+    assert abs(loss - SUMMARY["last"]["validation_loss"]) < 0.2
 
 
 def test_it_goes_on_in_verse_or_prose():
