@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
+import minillm.training  # noqa: F401  it sets the memory of the process, as where attention is trained
 from minillm.accelerated.flash_attention import flash_attention
 from minillm.reference import flash_attention as reference
 

@@ -14,6 +14,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from minillm.config import Config
 from minillm.data.batches import Batches
 from minillm.data.shakespeare import shakespeare
 from minillm.errors import DownloadError
@@ -66,7 +67,7 @@ class Size:
         )
 
     @functools.cached_property
-    def config(self) -> Any:
+    def config(self) -> Config:
         return self.settings.model.config(BYTES)
 
     def rows(self, step: int) -> Any:
@@ -123,11 +124,11 @@ def ours(size: Size, platform: str) -> dict[str, Any]:
 class TorchModel:
     """The same model, optimiser and clipping, written as one writes it in PyTorch."""
 
-    def __init__(self, size: Size):
+    def __init__(self, settings: TrainConfig, config: Config):
         import torch
 
         torch.set_num_threads(num_cpus())
-        self.config, self.settings = size.config, size.settings
+        self.config, self.settings = config, settings
         params = init_state(self.settings, self.config).params
         # torch.nn.functional.linear wants (d_out, d_in); arrays are copied, for updates happen in place.
         self.params = jax.tree.map(lambda x: torch.tensor(np.asarray(x)), params)
@@ -142,20 +143,20 @@ class TorchModel:
             lr=c.learning_rate, betas=(c.beta1, c.beta2), eps=1e-8, fused=True,
         )  # fmt: skip
         H = self.config.head_dim
-        angles = np.arange(size.length)[:, None] * self.config.rope_theta ** (-np.arange(0, H, 2) / H)
+        angles = np.arange(config.context_length)[:, None] * self.config.rope_theta ** (-np.arange(0, H, 2) / H)
         self.cos, self.sin = torch.from_numpy(np.cos(angles)).float(), torch.from_numpy(np.sin(angles)).float()
 
     def step(self, tokens: Any, labels: Any) -> Any:
         import torch
 
         self.optimizer.zero_grad(set_to_none=True)
-        loss = self.loss(tokens, labels)
+        loss = self.mean_loss(tokens, labels)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.leaves, self.settings.clip_norm)
         self.optimizer.step()
         return loss.detach()
 
-    def loss(self, tokens: Any, labels: Any) -> Any:
+    def mean_loss(self, tokens: Any, labels: Any) -> Any:
         import torch.nn.functional as F
 
         D, eps = (self.config.model_dim,), self.config.norm_eps
@@ -166,6 +167,13 @@ class TorchModel:
             x = x + F.linear(F.silu(F.linear(hidden, mlp["gate"])) * F.linear(hidden, mlp["up"]), mlp["down"])
         logits = F.linear(F.rms_norm(x, D, self.params["final_norm"], eps), self.params["embedding"])
         return F.cross_entropy(logits.flatten(0, 1), labels.flatten())
+
+    @staticmethod
+    def tensors(rows: Any) -> list[Any]:
+        """A batch as PyTorch's losses want it."""
+        import torch
+
+        return [torch.from_numpy(part).long() for part in rows]
 
     def attention(self, x: Any, weights: dict[str, Any]) -> Any:
         import torch.nn.functional as F
@@ -189,9 +197,7 @@ def peers(size: Size) -> dict[str, Any]:
 
     @functools.cache
     def rows() -> list[Any]:
-        import torch
-
-        return [[torch.from_numpy(part).long() for part in size.rows(step)] for step in range(size.steps)]
+        return [TorchModel.tensors(size.rows(step)) for step in range(size.steps)]
 
     def step(carried: tuple[TorchModel, Any, int]) -> tuple[TorchModel, Any, int]:
         model, _, number = carried
@@ -201,8 +207,8 @@ def peers(size: Size) -> dict[str, Any]:
         rows()
         return step, ()
 
-    return {"make": make, "reset": lambda: (TorchModel(size), None, 0), "result": lambda carried: carried[1].numpy(),
-            "wait": lambda carried: None}  # fmt: skip
+    return {"make": make, "reset": lambda: (TorchModel(size.settings, size.config), None, 0),
+            "result": lambda carried: carried[1].numpy(), "wait": lambda carried: None}  # fmt: skip
 
 
 def cases(options: Options) -> list[Case]:

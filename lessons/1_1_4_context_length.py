@@ -27,10 +27,9 @@
 
 # %%
 from minillm.course import Lesson, verdict
-from minillm.training.allocator import keep_freed_memory
+from minillm.training.sweep import evaluate_small, side_by_side, train_small
 
 lesson = Lesson("1.1.4")
-keep_freed_memory()  # the lesson trains in threads, and then wants room for a real model
 declare = lesson.claims.declare
 declare(
     "twins-agree",
@@ -374,7 +373,6 @@ jax.clear_caches()  # compiled programs take memory, and these are not needed an
 
 # %%
 from minillm.reference.schedules import warmup_cosine
-from minillm.training.sweep import evaluate_small, side_by_side, train_small
 
 SEEDS = range(2 if fast else 3)
 ROW, SEGMENT, STEPS = 65, 24, 500

@@ -34,6 +34,7 @@
 
 # %%
 from minillm.course import Lesson, verdict
+from minillm.training.sweep import evaluate_small, side_by_side, train_small
 
 lesson = Lesson("1.1")
 declare = lesson.claims.declare
@@ -444,7 +445,6 @@ from minillm.data.random_walk import entropy_rate, random_graph, random_walks
 from minillm.data.shakespeare import shakespeare
 from minillm.data.tokenisation import encode, make_tokenizer
 from minillm.reference.schedules import warmup_cosine
-from minillm.training.sweep import evaluate_small, side_by_side, train_small
 
 FAST = lesson.options.fast
 T, BATCH, STEPS = 32, 16, 128 if FAST else 640

@@ -59,9 +59,9 @@ def checked(function: Function) -> Function:
     @functools.wraps(function)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
         sizes: dict[str, tuple[Any, str]] = {}
-        for index, name, (kind, dims, optional) in positional:
+        for index, name, (kind, dims, others) in positional:
             value = args[index] if index < len(args) else kwargs.get(name)
-            if value is None and (optional or (name not in kwargs and index >= len(args))):
+            if isinstance(value, others) or (name not in kwargs and index >= len(args)):
                 continue
             _check_array(function.__name__, name, value, kind, dims, sizes)
         return function(*args, **kwargs)
@@ -78,13 +78,13 @@ def wide(x: Any) -> Any:
     return x.astype(np.promote_types(x.dtype, np.float32))
 
 
-def _array_annotation(annotation: Any) -> tuple[Any, tuple[str, ...], bool] | None:
-    """(kind, axes, may be None) of an annotation such as Float[Any, "T D"] | None; None for others."""
+def _array_annotation(annotation: Any) -> tuple[Any, tuple[str, ...], tuple[type, ...]] | None:
+    """(kind, axes, what else it may be) of an annotation such as Float[Any, "T D"] | None; None for others."""
     choices: tuple[Any, ...] = get_args(annotation) or (annotation,)
     for choice in choices:
         kind = getattr(choice, "dtype", None)
         if hasattr(choice, "dim_str") and kind in _KINDS:
-            return kind, tuple(choice.dim_str.split()), type(None) in choices
+            return kind, tuple(choice.dim_str.split()), tuple(c for c in choices if not hasattr(c, "dim_str"))
     return None
 
 

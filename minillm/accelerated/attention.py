@@ -1,6 +1,7 @@
 """Attention, jitted: `minillm.reference.attention` for CPU, GPU and TPU."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -10,6 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from minillm.accelerated.cache import LayerCache, append
+from minillm.accelerated.causal_attention import causal_attention
 from minillm.accelerated.linear import Weight, linear
 from minillm.accelerated.rotary import rotary_embedding
 from minillm.accelerated.softmax import masked_softmax, softmax
@@ -21,6 +23,14 @@ Heads = Float[Any, "*batch K S H"]
 
 _PREFIX = 64  # the fewest positions of a cache that one token reads
 _BLOCK = 256  # positions of a cache that a prompt reads together
+
+
+@jax.tree_util.register_static
+@dataclass(frozen=True)
+class Causal:
+    """The mask `causal_mask(T, T, window=window)`, named and not made: attention then passes over what it hides."""
+
+    window: int | None = None
 
 
 class AttentionWeights(NamedTuple):
@@ -49,37 +59,11 @@ def scaled_dot_product_attention(
     """As the reference."""
     queries, keys, values = _group(query, key), jnp.moveaxis(key, -3, -2), jnp.moveaxis(value, -3, -2)
     scale = query.shape[-1] ** -0.5 if scale is None else scale
-    return jnp.moveaxis(_ungroup_heads(_attend(queries, keys, values, mask, scale)), -3, -2)
-
-
-@partial(jax.custom_vjp, nondiff_argnums=(4,))
-def _attend(queries: Grouped, keys: Heads, values: Heads, mask: Mask | None, scale: float) -> Grouped:
-    """Attention with the heads first. The gradient is the reference's: of (T, S) tables it keeps the weights alone."""
-    return _attend_forward(queries, keys, values, mask, scale)[0]
-
-
-def _attend_forward(queries: Grouped, keys: Heads, values: Heads, mask: Mask | None, scale: float) -> Any:
     scores = _ungroup_heads(jnp.einsum("...kgth,...ksh->...kgts", queries, keys) * scale)
     weights = softmax(scores) if mask is None else masked_softmax(scores, mask)
     weights = weights.reshape(*queries.shape[:-1], -1)
     out = jnp.einsum("...kgts,...ksh->...kgth", weights, values)
-    return out, (queries, keys, values, mask, weights, out)
-
-
-def _attend_backward(scale: float, saved: Any, g: Grouped) -> Any:
-    queries, keys, values, mask, weights, out = saved
-    dweights = jnp.einsum("...kgth,...ksh->...kgts", g, values)
-    mean = jnp.sum(wide(g) * wide(out), axis=-1, keepdims=True).astype(g.dtype)  # sum over s of weight * dweight
-    dscores = weights * (dweights - mean) * scale
-    return (
-        jnp.einsum("...kgts,...ksh->...kgth", dscores, keys),
-        jnp.einsum("...kgts,...kgth->...ksh", dscores, queries),
-        jnp.einsum("...kgts,...kgth->...ksh", weights, g),
-        None if mask is None else np.zeros(mask.shape, jax.dtypes.float0),
-    )
-
-
-_attend.defvjp(_attend_forward, _attend_backward)
+    return jnp.moveaxis(_ungroup_heads(out), -3, -2)
 
 
 @partial(jax.jit, static_argnames="head_dim")
@@ -88,19 +72,26 @@ def multi_head_attention(
     x: Hidden,
     weights: AttentionWeights,
     head_dim: int,
-    mask: Mask | None = None,
+    mask: Mask | Causal | None = None,
     rotation: tuple[Rotation, Rotation] | None = None,
     cache: LayerCache | None = None,
     start: Any = 0,
 ) -> tuple[Hidden, LayerCache | None]:
-    """Differs: shapes are fixed under `jit`, so with a cache `mask` is over its whole capacity (T, S)."""
+    """Differs: shapes are fixed under `jit`, so with a cache `mask` is over its whole capacity (T, S).
+
+    Without a cache the mask may be `Causal()`, which is faster and, for a long sequence, takes memory O(T).
+    """
     weights = AttentionWeights(*weights)
     query, key, value = (
         linear(x, w).reshape(*x.shape[:-1], -1, head_dim) for w in (weights.query, weights.key, weights.value)
     )
     if rotation is not None:
         query, key = rotary_embedding(query, *rotation), rotary_embedding(key, *rotation)
-    if cache is None:
+    if isinstance(mask, Causal):
+        if cache is not None:
+            raise InputError("multi_head_attention: with a cache the mask is an array over its positions.")
+        out = causal_attention(query, key, value, mask.window)
+    elif cache is None:
         out = scaled_dot_product_attention(query, key, value, mask)
     else:
         cache = append(cache, key, value, start)

@@ -9,7 +9,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Float, Int
 
-from minillm.accelerated.attention import AttentionWeights, causal_mask, multi_head_attention
+from minillm.accelerated.attention import AttentionWeights, Causal, causal_mask, multi_head_attention
 from minillm.accelerated.cache import KVCache, check_capacity
 from minillm.accelerated.linear import Transposed, linear
 from minillm.accelerated.mlp import swiglu
@@ -58,7 +58,8 @@ def hidden_states(params: Params, tokens: Tokens, config: Config, cache: KVCache
     positions = start + jnp.arange(T)
     rotation = rotation_of(positions, config, x.dtype)
     rotation = jax.lax.optimization_barrier(rotation)  # or XLA:CPU computes it anew in every layer
-    mask = causal_mask(T, cache.capacity if cache else T, start, config.sliding_window)
+    window = config.sliding_window
+    mask = causal_mask(T, cache.capacity, start, window) if cache else Causal(window)
     layers: list[Any] = []
     for index, layer in enumerate(params["layers"]):
         normed = rms_norm(x, layer["attention_norm"], config.norm_eps)

@@ -18,7 +18,6 @@ from minillm.accelerated.transformer import Params, transformer
 from minillm.axes import Tokens, wide
 from minillm.config import Config
 from minillm.reference.transformer import init_params
-from minillm.training.allocator import keep_freed_memory
 from minillm.training.config import TrainConfig
 from minillm.training.mesh import parameter_sharding
 
@@ -64,13 +63,8 @@ def learning_rate(config: TrainConfig, step: Any) -> Any:
 def make_step(
     config: TrainConfig, model: Config, mesh: Mesh
 ) -> Callable[[TrainState, Tokens, Tokens], tuple[TrainState, Measured]]:
-    """The program of a step: the state after it, and what it measured. The state given is used up.
-
-    On a CPU the process's allocator is set to keep what a step gives back (allocator.py).
-    """
+    """The program of a step: the state after it, and what it measured. The state given is used up."""
     dtype = jnp.dtype(config.dtype)
-    if mesh.devices.flat[0].platform == "cpu":
-        keep_freed_memory()
 
     def step(state: TrainState, tokens: Tokens, labels: Tokens) -> tuple[TrainState, Measured]:
         loss, gradients = jax.value_and_grad(loss_function)(state.params, tokens, labels, model, dtype)

@@ -1,0 +1,130 @@
+"""The character model that nanoGPT made known, trained whole: ours beside PyTorch, same start, same rows.
+
+    python -m benchmarks.character_run TEXT
+
+TEXT is the file tinyshakespeare (its SHA-256 is checked, so that losses can be compared with published ones). The run
+is nanoGPT's for a CPU: 4 layers, 4 heads, D 128, T 64, 12 rows, 2000 steps, no dropout; its README names a validation
+loss of about 1.88. Two things differ: the model has the Llama form, as everywhere here, and the validation loss is
+that of the whole last tenth of the text instead of random pieces. The two take turns, 100 steps each.
+"""
+
+import argparse
+import hashlib
+import math
+from pathlib import Path
+from time import perf_counter
+from typing import Any, NamedTuple
+
+import jax
+
+from minillm.errors import InputError
+from minillm.training.config import ModelShape, TrainConfig
+from minillm.training.corpus import load_corpus
+from minillm.training.mesh import make_mesh, parameter_sharding, place_rows
+from minillm.training.step import init_state, learning_rate, make_evaluation, make_step
+
+from .bench_training import TorchModel
+from .timing import settle
+
+SHA256 = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"
+TURN = 100  # steps
+
+
+class Outcome(NamedTuple):
+    """What a side has to show at the end."""
+
+    loss: float  # nats a character, over all of the validation text
+    seconds: float  # of all steps, the first of all aside: there a program is compiled
+
+
+def settings(text: Path, steps: int = 2000) -> TrainConfig:
+    """nanoGPT's settings for this run, as our trainer takes them."""
+    return TrainConfig(
+        out="unused", text=str(text), model=ModelShape(num_layers=4, model_dim=128, num_heads=4, context_length=64),
+        batch_size=12, steps=steps, learning_rate=1e-3, warmup_steps=min(100, steps // 2), final_fraction=0.1,
+        beta1=0.9, beta2=0.99, weight_decay=0.1, clip_norm=1.0, eval_batches=10**6, data_axis=1, device="cpu", seed=0,
+    )  # fmt: skip
+
+
+class Ours:
+    """The trainer's own programs."""
+
+    def __init__(self, config: TrainConfig, corpus: Any):
+        self.config, model, self.mesh = config, config.model.config(corpus.vocab_size), make_mesh("cpu", 1)
+        self.step, self.evaluate = make_step(config, model, self.mesh), make_evaluation(config, model, self.mesh)
+        self.state = jax.device_put(init_state(config, model), parameter_sharding(self.mesh))
+
+    def train(self, batches: list[Any]) -> None:
+        for _, rows in batches:
+            self.state, _ = self.step(self.state, *place_rows(self.mesh, rows, self.config.batch_size))
+        jax.block_until_ready(self.state)
+
+    def loss(self, rows: Any) -> tuple[float, int]:
+        nats, count = self.evaluate(self.state.params, *place_rows(self.mesh, rows, self.config.batch_size))
+        return float(nats), int(count)
+
+
+class Theirs(TorchModel):
+    """PyTorch eager; the learning rate is set before every step."""
+
+    def __init__(self, config: TrainConfig, corpus: Any):
+        super().__init__(config, config.model.config(corpus.vocab_size))
+        self.rates = [float(learning_rate(config, step)) for step in range(config.steps)]
+
+    def train(self, batches: list[Any]) -> None:
+        for number, rows in batches:
+            for group in self.optimizer.param_groups:
+                group["lr"] = self.rates[number]
+            self.step(*self.tensors(rows))
+
+    def loss(self, rows: Any) -> tuple[float, int]:  # type: ignore[override]
+        import torch
+
+        tokens, labels = self.tensors(rows)
+        with torch.no_grad():
+            count = int((labels >= 0).sum())
+            return float(self.mean_loss(tokens, labels)) * count, count
+
+
+def run(text: Path, steps: int = 2000) -> dict[str, Outcome]:
+    """Train both, in turns."""
+    config = settings(text, steps)
+    corpus = load_corpus(config)
+    batches, validation = corpus.batches(config), corpus.validation_batches(config)
+    sides: dict[str, Any] = {"minillm": Ours(config, corpus), "torch": Theirs(config, corpus)}
+    spent = dict.fromkeys(sides, 0.0)
+    turns = [range(1), *(range(start, min(start + TURN, steps)) for start in range(1, steps, TURN))]
+    for number, turn in enumerate(turns):
+        rows = [(step, batches.rows(step)) for step in turn]
+        for name in sorted(sides, reverse=number % 2 == 1):
+            settle()
+            start = perf_counter()
+            sides[name].train(rows)
+            spent[name] += (perf_counter() - start) if number else 0.0
+    outcomes = {}
+    for name, side in sides.items():
+        sums = [side.loss(validation.rows(index)) for index in range(len(validation))]
+        outcomes[name] = Outcome(math.fsum(nats for nats, _ in sums) / sum(n for _, n in sums), spent[name])
+    return outcomes
+
+
+def check_text(text: Path) -> None:
+    """Refuse any other text: its loss could be compared with nothing."""
+    if not text.is_file() or hashlib.sha256(text.read_bytes()).hexdigest() != SHA256:
+        raise InputError(f"{text} is not the file tinyshakespeare (SHA-256 {SHA256}).")
+
+
+def main() -> None:
+    """Print a line for each side, and the ratio of their times."""
+    parser = argparse.ArgumentParser(description="nanoGPT's character model, trained by minillm and by PyTorch.")
+    parser.add_argument("text", type=Path, help="the file tinyshakespeare")
+    text = parser.parse_args().text
+    check_text(text)
+    outcomes = run(text)
+    for name, outcome in outcomes.items():
+        print(f"{name:8} validation loss {outcome.loss:.4f}, {outcome.seconds:.1f} s for 2000 steps")
+    print(f"ratio of the times: {outcomes['minillm'].seconds / outcomes['torch'].seconds:.2f}")
+
+
+if __name__ == "__main__":
+    main()
