@@ -12,6 +12,7 @@ PROGRAM = """
 import json
 import jax, jax.numpy as jnp
 from jax.experimental import topologies
+from minillm.accelerated import device_attention
 from minillm.accelerated.attention import causal_mask, scaled_dot_product_attention
 from minillm.accelerated.flash_attention import flash_attention as blockwise
 from minillm.accelerated.kernels.flash_attention import flash_attention as kernel
@@ -20,17 +21,26 @@ device = topologies.get_topology_desc(platform="tpu", topology_name="v5e:2x2").d
 place = jax.sharding.SingleDeviceSharding(device)
 query, key = (jax.ShapeDtypeStruct((4, 2048, n, 128), jnp.bfloat16, sharding=place) for n in (8, 4))
 
+def compiled(function):
+    return jax.jit(function).lower(query, key, key).compile()
+
 def temporaries(function):
-    compiled = jax.jit(function).lower(query, key, key).compile()
-    return compiled.memory_analysis().temp_size_in_bytes
+    return compiled(function).memory_analysis().temp_size_in_bytes
 
 def gradient(function):
     return jax.grad(lambda *arrays: function(*arrays).astype(jnp.float32).sum(), (0, 1, 2))
+
+def by_splash(*arrays, window=None):
+    device_attention._devices = lambda platform: [device] if platform == "tpu" else []
+    return blockwise.__wrapped__(*arrays, True, window)  # without the cache of jit, which knows it by blocks
 
 print(json.dumps({
     "kernel": temporaries(lambda *a: kernel(*a)),
     "kernel gradient": temporaries(gradient(kernel)),
     "blockwise": temporaries(lambda *a: blockwise(*a)),
+    "splash": temporaries(by_splash),
+    "splash gradient": temporaries(gradient(by_splash)),
+    "splash kernels": compiled(gradient(lambda *a: by_splash(*a, window=700))).as_text().count("tpu_custom_call"),
     "scores": temporaries(lambda q, k, v: scaled_dot_product_attention(q, k, v, causal_mask(2048, 2048))),
 }))
 """
@@ -54,3 +64,6 @@ def test_attention_compiles_for_a_v5e_and_keeps_its_scores_on_the_chip():
     assert sizes["blockwise"] < 2_000_000  # beside 268 MB for the scores of 8 heads
     assert sizes["scores"] > 100 * sizes["blockwise"]
     assert sizes["kernel gradient"] < sizes["scores"] / 3
+    assert sizes["splash"] < 2_000_000
+    assert sizes["splash gradient"] < sizes["scores"] / 3
+    assert sizes["splash kernels"] == 3  # forward, dq, and dk with dv

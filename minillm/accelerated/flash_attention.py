@@ -1,7 +1,8 @@
 """Flash attention, jitted: `minillm.reference.flash_attention` for CPU, GPU and TPU, with its gradient.
 
-Forward and backward keep O(T): the backward pass computes the weights of a block again from the scores and
-each query's log-sum L. With p = exp(s - L) and delta = sum_h g o,
+Where a GPU or TPU is there and has a kernel for the arrays, that computes it (`device_attention.py`). Everywhere else,
+and where `block` is given, the blocks below do. Forward and backward keep O(T): the backward pass computes the weights
+of a block again from the scores and each query's log-sum L. With p = exp(s - L) and delta = sum_h g o,
 
     dv = p^T g,    ds = p (g v^T - delta),    dq = ds k scale,    dk = ds^T q scale        (Dao et al. 2022, B.4)
 
@@ -17,6 +18,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Float
 
+from minillm.accelerated.device_attention import device_kernels
 from minillm.axes import Key, Query, Value, checked, wide
 from minillm.errors import InputError
 
@@ -30,10 +32,18 @@ _DEVICE_BLOCK = 256  # with all heads at once; compiled for a v5e (tests/test_tp
 def flash_attention(
     query: Query, key: Key, value: Value, causal: bool = True, window: int | None = None, block: int | None = None
 ) -> Query:
-    """As the reference; without `block` as fits the device."""
-    T, N, H = query.shape[-3:]
-    S, K = key.shape[-3:-1]
+    """As the reference; without `block` as fits the device: by its own kernel, or in blocks of a size for it."""
+    (T, N, _), (S, K, _) = query.shape[-3:], key.shape[-3:]
     check_blocks(T, S, N, K, causal, window, 1 if block is None else block)
+    in_blocks = partial(_in_blocks, causal=causal, window=window, block=block)
+    kernels = device_kernels(query, key, value, causal, window) if block is None else {}
+    if not kernels:
+        return in_blocks(query, key, value)
+    return jax.lax.platform_dependent(query, key, value, **kernels, default=in_blocks)
+
+
+def _in_blocks(query: Query, key: Key, value: Value, causal: bool, window: int | None, block: int | None) -> Query:
+    (T, N, H), (S, K, _) = query.shape[-3:], key.shape[-3:]
     queries = jnp.moveaxis(query, -3, -2).reshape(-1, N // K, T, H)
     keys, values = (jnp.moveaxis(x, -3, -2).reshape(-1, S, H) for x in (key, value))
     out = _flash(queries, keys, values, causal, window, block)
