@@ -27,6 +27,7 @@
 
 # %%
 from minillm.course import Lesson, verdict
+from minillm.training.allocator import give_back_freed_memory
 from minillm.training.sweep import evaluate_small, side_by_side, train_small
 
 lesson = Lesson("1.1.4")
@@ -359,6 +360,7 @@ axes.legend(frameon=False)
 axes.spines[["top", "right"]].set_visible(False)
 print("saved", lesson.figure(figure, "decode_time"))
 jax.clear_caches()  # compiled programs take memory, and these are not needed any more
+give_back_freed_memory()
 
 # %% [markdown]
 # ## Looking back: induction
@@ -441,6 +443,7 @@ figure.legend(loc="outside lower center", ncols=3, fontsize=8)
 axes.spines[["top", "right"]].set_visible(False)
 print("saved", lesson.figure(figure, "induction"))
 jax.clear_caches()
+give_back_freed_memory()
 
 # %% [markdown]
 # ## Beyond the trained window
@@ -538,6 +541,7 @@ panels[0].set_ylabel("loss, nats a character")
 figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=8)
 print("saved", lesson.figure(figure, "extension"))
 jax.clear_caches()
+give_back_freed_memory()
 
 # %% [markdown]
 # ## A real model at its own lengths
@@ -565,6 +569,7 @@ def read_chunk(params, tokens, targets, layers, start, config):
 
 def nats(ids, config=smollm2):
     """The loss of every token but the first, read chunk by chunk."""
+    give_back_freed_memory()
     num_chunks = -(-(len(ids) - 1) // CHUNK)
     padded = np.zeros(num_chunks * CHUNK + 1, np.int32)
     padded[: len(ids)] = ids
