@@ -77,7 +77,7 @@ class Theirs(TorchModel):
                 group["lr"] = self.rates[number]
             self.step(*self.tensors(rows))
 
-    def loss(self, rows: Any) -> tuple[float, int]:  # type: ignore[override]
+    def loss(self, rows: Any) -> tuple[float, int]:
         import torch
 
         tokens, labels = self.tensors(rows)

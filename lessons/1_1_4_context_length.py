@@ -569,7 +569,7 @@ def read_chunk(params, tokens, targets, layers, start, config):
 
 def nats(ids, config=smollm2):
     """The loss of every token but the first, read chunk by chunk."""
-    give_back_freed_memory()
+    give_back_freed_memory()  # or the pieces between those of the last reading would stay, one more each time
     num_chunks = -(-(len(ids) - 1) // CHUNK)
     padded = np.zeros(num_chunks * CHUNK + 1, np.int32)
     padded[: len(ids)] = ids

@@ -130,6 +130,7 @@ ALONE = {
     "reference.linear.embedding": "the twin looks up in hidden_states, where an unknown id gives NaN",
     "accelerated.linear.transpose_weights": "a memory layout; test_linear.py holds it to changing no result",
     "accelerated.causal_attention.causal_attention": "attention with a causal mask; test_causal_attention.py holds it",
+    "accelerated.device_attention.by_device": "chooses among others' kernels; held through flash_attention",
     "accelerated.device_attention.device_kernels": "chooses among others' kernels; held through flash_attention",
     "accelerated.generation.bucket": "the lengths that are compiled; NumPy needs none",
 }

@@ -94,6 +94,8 @@ def test_what_has_no_meaning_is_refused():
         attention.multi_head_attention(x, weights, 4, Causal(), None, cache)
     with pytest.raises(InputError, match="2 queries and 3 keys; a sequence attends to itself"):
         causal_attention.causal_attention(jnp.ones((2, 1, 4)), jnp.ones((3, 1, 4)), jnp.ones((3, 1, 4)))
+    with pytest.raises(InputError, match="window 0 needs"):
+        causal_attention.causal_attention(*[jnp.ones((2, 1, 4))] * 3, 0)
     with pytest.raises(InputError, match="3 query heads do not divide among 2"):
         causal_attention.causal_attention(jnp.ones((2, 3, 4)), jnp.ones((2, 2, 4)), jnp.ones((2, 2, 4)))
 

@@ -14,7 +14,9 @@ from jax.experimental.pallas import tpu as pltpu
 from jax.sharding import PartitionSpec
 
 from minillm.accelerated import device_attention
+from minillm.accelerated.causal_attention import causal_attention
 from minillm.accelerated.flash_attention import flash_attention
+from minillm.reference.attention import causal_mask
 from minillm.reference.flash_attention import flash_attention as reference
 from tests.strategies import normal
 
@@ -71,10 +73,13 @@ def calls_of_both(platform, shape, dtype, *how):
     return [calls(program(platform, shape, dtype, backward, *how)) for backward in (False, True)]
 
 
+@pytest.mark.parametrize("attention", [attention, causal_attention.__wrapped__], ids=["flash", "causal"])
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
-def test_a_gpu_calls_cudnn(have, dtype):
+def test_a_gpu_calls_cudnn(have, dtype, attention):
     have(cuda=[gpu(), gpu()])
-    forward, gradient = (program("cuda", (2, 128, 128, 4, 2, 64), dtype, backward) for backward in (False, True))
+    forward, gradient = (
+        program("cuda", (2, 128, 128, 4, 2, 64), dtype, backward, attention=attention) for backward in (False, True)
+    )
     assert calls(forward) == ["__cudnn$fmhaSoftmax"]
     assert calls(gradient) == ["__cudnn$fmhaSoftmax", "__cudnn$fmhaSoftmaxBackward"]
     assert "stablehlo.while" not in forward + gradient
@@ -201,6 +206,15 @@ def test_splash_attention_is_the_reference_values_and_gradients(have, shape, cau
     _, blocks = jax.vjp(partial(flash_attention, causal=causal, window=window), *arrays)
     for ours, theirs in zip(got, blocks(upstream), strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
+@pytest.mark.parametrize("window", [None, 1, 11])
+def test_the_band_is_the_causal_mask_block_by_block(window):
+    band, whole = device_attention._Band((24, 40), window), causal_mask(24, 40, 16, window)
+    for row in range(0, 24, 8):
+        for column in range(0, 40, 8):
+            block = slice(row, row + 8), slice(column, column + 8)
+            np.testing.assert_array_equal(band[block], whole[block])
 
 
 def test_a_machine_without_these_devices_names_no_kernel(have):

@@ -3,7 +3,7 @@
 A mask hides half of the scores, and hidden scores cost as much as others. Here the queries come in a few blocks, and
 each block meets only the keys that some query of it may see: with 8 blocks 36 of 64 parts of the table are computed.
 For the backward pass the weights are kept, nothing else of that size. A sequence longer than `_LONGEST` goes
-to `flash_attention`, which keeps no such table at all.
+to `flash_attention`, which keeps no such table at all. A GPU or TPU whose own kernel takes the arrays uses that.
 """
 
 from collections.abc import Iterator
@@ -14,14 +14,15 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Float
 
-from minillm.accelerated.flash_attention import flash_attention
+from minillm.accelerated.device_attention import by_device
+from minillm.accelerated.flash_attention import check_blocks, flash_attention
 from minillm.accelerated.softmax import softmax
 from minillm.axes import Key, Query, Value, checked, wide
 from minillm.errors import InputError
 
 Grouped = Float[Any, "*batch K G T H"]
 Heads = Float[Any, "*batch K T H"]
-_LONGEST = 1024
+_LONGEST = 1024  # on a CPU flash attention is slower below, and as fast at 2048 (benchmarks/README.md)
 _BLOCK, _MOST_BLOCKS = 64, 8  # queries of a block, at least; blocks, at most, for each is compiled
 
 
@@ -29,11 +30,17 @@ _BLOCK, _MOST_BLOCKS = 64, 8  # queries of a block, at least; blocks, at most, f
 @checked
 def causal_attention(query: Query, key: Key, value: Value, window: int | None = None) -> Query:
     """`scaled_dot_product_attention` with `causal_mask(T, T, window=window)`."""
-    (T, N, H), K = query.shape[-3:], key.shape[-2]
-    if key.shape[-3] != T:
-        raise InputError(f"causal_attention: {T} queries and {key.shape[-3]} keys; a sequence attends to itself.")
-    if N % K or T > _LONGEST:
+    (T, N, _), (S, K, _) = query.shape[-3:], key.shape[-3:]
+    if S != T:
+        raise InputError(f"causal_attention: {T} queries and {S} keys; a sequence attends to itself.")
+    if T > _LONGEST:
         return flash_attention(query, key, value, True, window)
+    check_blocks(T, S, N, K, True, window, _BLOCK)
+    return by_device(partial(_in_blocks, window=window), query, key, value, True, window)
+
+
+def _in_blocks(query: Query, key: Key, value: Value, window: int | None) -> Query:
+    (T, N, H), K = query.shape[-3:], key.shape[-2]
     queries, keys, values = (jnp.moveaxis(x, -3, -2) for x in (query, key, value))
     out = _attend(queries.reshape(*query.shape[:-3], K, N // K, T, H), keys, values, window)
     return jnp.moveaxis(out.reshape(queries.shape), -3, -2)

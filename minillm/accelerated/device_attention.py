@@ -7,7 +7,7 @@ arrays it takes. All others go to the blocks of `minillm.accelerated.flash_atten
 |----------|-----------------------------------------------|-----------------------------------------------|
 | dtype    | bfloat16, float16                             | bfloat16, float32                             |
 | T and S  | 64 or more; T = S where causal                | multiples of 128                              |
-| head_dim | a multiple of 8, up to 128                    | any                                           |
+| head_dim | a multiple of 8, up to 128, on Hopper 256     | any                                           |
 | devices  | any number, all of compute capability 8.0 up  | one, or any number inside `jax.shard_map`     |
 
 A causal query of cuDNN's stands at its own index, ours at the end of the keys: the same only where T = S. XLA cannot
@@ -29,6 +29,18 @@ from minillm.axes import Key, Query, Value, wide
 _LANES = 128  # a splash block is a multiple of the numbers in a row of a TPU register
 
 
+def by_device(
+    own: Callable[[Query, Key, Value], Query], query: Query, key: Key, value: Value, causal: bool, window: int | None
+) -> Query:
+    """Attention by the kernel of the device that the program runs on, where one serves; by `own` everywhere else.
+
+    >>> by_device(lambda query, key, value: value, *[jnp.ones((3, 1, 8))] * 3, True, None).shape
+    (3, 1, 8)
+    """
+    kernels = device_kernels(query, key, value, causal, window)
+    return jax.lax.platform_dependent(query, key, value, **kernels, default=own) if kernels else own(query, key, value)
+
+
 def device_kernels(
     query: Query, key: Key, value: Value, causal: bool, window: int | None
 ) -> dict[str, Callable[[Query, Key, Value], Query]]:
@@ -48,17 +60,17 @@ def device_kernels(
 
 
 def _cudnn_serves(query: Query, key: Key, value: Value, causal: bool, window: int | None) -> bool:
-    (T, _, H), S = query.shape[-3:], key.shape[-3]
+    T, S = query.shape[-3], key.shape[-3]
     gpus = _devices("cuda")
     if not gpus or any(float(gpu.compute_capability) < 8.0 for gpu in gpus):
         return False
-    if _dtypes(query, key, value) not in ({"bfloat16"}, {"float16"}) or H % 8 or H > 128:
+    if _dtypes(query, key, value) not in ({"bfloat16"}, {"float16"}):
         return False
     if min(T, S) < 64 or (causal and T != S):
         return False
     try:  # JAX itself says whether it finds a cuDNN that does it
         jax.eval_shape(partial(_cudnn, causal=causal, window=window), query, key, value)
-    except (RuntimeError, NotImplementedError, ValueError):
+    except (RuntimeError, ValueError):
         return False
     return True
 

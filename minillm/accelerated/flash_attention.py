@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Float
 
-from minillm.accelerated.device_attention import device_kernels
+from minillm.accelerated.device_attention import by_device
 from minillm.axes import Key, Query, Value, checked, wide
 from minillm.errors import InputError
 
@@ -36,10 +36,9 @@ def flash_attention(
     (T, N, _), (S, K, _) = query.shape[-3:], key.shape[-3:]
     check_blocks(T, S, N, K, causal, window, 1 if block is None else block)
     in_blocks = partial(_in_blocks, causal=causal, window=window, block=block)
-    kernels = device_kernels(query, key, value, causal, window) if block is None else {}
-    if not kernels:
+    if block is not None:
         return in_blocks(query, key, value)
-    return jax.lax.platform_dependent(query, key, value, **kernels, default=in_blocks)
+    return by_device(in_blocks, query, key, value, causal, window)
 
 
 def _in_blocks(query: Query, key: Key, value: Value, causal: bool, window: int | None, block: int | None) -> Query:
