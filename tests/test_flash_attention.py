@@ -12,7 +12,7 @@ from minillm.accelerated import flash_attention as accelerated
 from minillm.accelerated.kernels.flash_attention import flash_attention as kernel
 from minillm.errors import InputError
 from minillm.reference import flash_attention as reference
-from minillm.reference.attention import causal_mask, scaled_dot_product_attention
+from minillm.reference.attention import causal_mask, scaled_dot_product_attention, scaled_dot_product_attention_vjp
 from tests.strategies import flash_problems, normal
 
 each_side = pytest.mark.parametrize("side", [reference, accelerated], ids=["reference", "accelerated"])
@@ -61,6 +61,31 @@ def test_the_gradient_is_that_of_attention(problem):
         )
         for got, expected in zip(ours(upstream), plain(upstream), strict=True):
             np.testing.assert_allclose(got, expected, atol=1e-10 * max(1, np.abs(expected).max()))
+
+
+@pytest.mark.parametrize(
+    ("T", "S", "causal", "window"),
+    [
+        (8, 8, True, None),  # the diagonal cuts blocks from corner to corner
+        (7, 7, True, None),  # and the last block is filled up
+        (8, 12, True, None),
+        (8, 9, True, None),  # it cuts them elsewhere
+        (8, 11, True, None),
+        (8, 8, True, 3),
+        (7, 7, False, None),  # no diagonal, a last block filled up
+    ],
+)
+def test_where_the_diagonal_falls_does_not_matter(T, S, causal, window):
+    """Blocks of 4, two query heads to a key head: the values, and the gradients of the form in one block."""
+    query, key, value, upstream = (normal(i, 1, t, n, 8) for i, (t, n) in enumerate([(T, 4), (S, 2), (S, 2), (T, 4)]))
+    mask = visible(query, key, causal, window)
+    with jax.enable_x64(True):
+        arrays = [jnp.asarray(x) for x in (query, key, value)]
+        got, ours = jax.vjp(lambda *a: accelerated.flash_attention(*a, causal, window, 4), *arrays)
+        np.testing.assert_allclose(got, scaled_dot_product_attention(query, key, value, mask), atol=1e-12)
+        _, plain = scaled_dot_product_attention_vjp(query, key, value, mask)
+        for mine, expected in zip(ours(jnp.asarray(upstream)), plain(upstream), strict=True):
+            np.testing.assert_allclose(mine, expected, atol=1e-11)
 
 
 def test_memory_grows_with_the_length_and_not_with_its_square():

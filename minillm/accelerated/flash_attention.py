@@ -7,7 +7,7 @@ of a block again from the scores and each query's log-sum L. With p = exp(s - L)
     dv = p^T g,    ds = p (g v^T - delta),    dq = ds k scale,    dk = ds^T q scale        (Dao et al. 2022, B.4)
 
 Below, everything is about one key head and the G query heads that share it: their blocks of queries are joined
-to R = G x rows rows, so that every product is one of two matrices.
+to R = rows x G rows, so that every product is one of two matrices.
 """
 
 from collections.abc import Callable
@@ -85,14 +85,14 @@ _flash.defvjp(_flash_forward, _flash_backward)
 def _each_head(function: Callable[..., Any], how: tuple[bool, int | None, int | None], *arrays: Any) -> Any:
     """`function` of every key head: all at once on a GPU or TPU; one after the other on a CPU, within its caches."""
     causal, window, block = how
-    T, S = arrays[0].shape[-2], arrays[1].shape[-2]
+    G, T, S = *arrays[0].shape[-3:-1], arrays[1].shape[-2]
 
     def on_cpu(*arrays: Any) -> Any:
-        grid = _Grid(T, S, causal, window, block or _CPU_BLOCK)
+        grid = _Grid(T, S, G, causal, window, block or _CPU_BLOCK)
         return jax.lax.map(lambda head: function(grid, *head), arrays)
 
     def elsewhere(*arrays: Any) -> Any:
-        return jax.vmap(partial(function, _Grid(T, S, causal, window, block or _DEVICE_BLOCK)))(*arrays)
+        return jax.vmap(partial(function, _Grid(T, S, G, causal, window, block or _DEVICE_BLOCK)))(*arrays)
 
     return jax.lax.platform_dependent(*arrays, cpu=on_cpu, default=elsewhere)
 
@@ -104,14 +104,23 @@ def _forward(grid: "_Grid", queries: Any, keys: Any, values: Any) -> Any:
     def query_block(row: Any, written: Any) -> Any:
         q_block = wide(q[row]) * q.shape[-1] ** -0.5
 
-        def key_block(masked: bool, column: Any, state: Any) -> Any:
+        def tile(masked: bool, rows: slice, columns: slice, column: Any, state: Any) -> Any:
             largest, total, out = state
-            scores = grid.scores(q_block, k[column], row, column, masked)
+            scores = q_block[rows] @ wide(k[column, columns]).T
+            if masked:
+                scores = jnp.where(grid.visible(rows, columns, row, column), scores, -jnp.inf)
             new_largest = jnp.maximum(largest, jnp.max(scores, axis=-1, keepdims=True))
             reachable = jnp.where(jnp.isneginf(new_largest), 0, new_largest) if masked else new_largest
             shrink, powers = jnp.exp(largest - reachable), jnp.exp(scores - reachable)
-            total = total * shrink + jnp.sum(powers, axis=-1, keepdims=True)
-            return new_largest, total, out * shrink + powers @ wide(v[column])
+            sums = powers @ jnp.ones_like(powers[0, :, None])  # as a product it is done by all cores
+            return new_largest, total * shrink + sums, out * shrink + powers @ wide(v[column, columns])
+
+        def key_block(masked: bool, column: Any, state: Any) -> Any:
+            tiles = [
+                tile(masked, rows, columns, column, jax.tree.map(lambda x, rows=rows: x[rows], state))
+                for rows, columns in grid.tiles(masked)
+            ]
+            return jax.tree.map(lambda *parts: jnp.concatenate(parts), *tiles)
 
         empty = jnp.zeros_like(q_block)
         state = (empty[:, :1] - jnp.inf, empty[:, :1], empty)
@@ -139,11 +148,18 @@ def _backward(grid: "_Grid", queries: Any, keys: Any, values: Any, g: Any, log_s
 
         def key_block(masked: bool, column: Any, state: Any) -> Any:
             dq_block, dk, dv = state
-            k_block = wide(k[column])
-            weights = jnp.exp(grid.scores(q_block, k_block, row, column, masked) - total)
-            dscores = weights * (g_block @ wide(v[column]).T - correction)
-            dk, dv = dk.at[column].add(q_across @ dscores), dv.at[column].add(g_across @ weights)
-            return dq_block + dscores @ k_block, dk, dv
+            dq_parts = []
+            for rows, columns in grid.tiles(masked):
+                k_tile, v_tile = wide(k[column, columns]), wide(v[column, columns])
+                scores = q_block[rows] @ k_tile.T
+                if masked:
+                    scores = jnp.where(grid.visible(rows, columns, row, column), scores, -jnp.inf)
+                weights = jnp.exp(scores - total[rows])
+                dscores = weights * (g_block[rows] @ v_tile.T - correction[rows])
+                dq_parts.append(dscores @ k_tile)
+                dk = dk.at[column, :, columns].add(q_across[:, rows] @ dscores)
+                dv = dv.at[column, :, columns].add(g_across[:, rows] @ weights)
+            return dq_block + jnp.concatenate(dq_parts), dk, dv
 
         dq, dk, dv = gradients
         dq_block, dk, dv = grid.over_columns(row, key_block, (jnp.zeros_like(q_block), dk, dv))
@@ -156,23 +172,25 @@ def _backward(grid: "_Grid", queries: Any, keys: Any, values: Any, g: Any, log_s
 
 
 class _Grid:
-    """How T queries and S keys fall into blocks, and which blocks see each other."""
+    """How T queries of a few heads and S keys fall into blocks, and which blocks see each other."""
 
-    def __init__(self, T: int, S: int, causal: bool, window: int | None, block: int):
-        self.T, self.S, self.causal, self.window = T, S, causal, window
+    def __init__(self, T: int, S: int, num_heads: int, causal: bool, window: int | None, block: int):
+        self.T, self.S, self.num_heads, self.causal, self.window = T, S, num_heads, causal, window
         self.row_size, self.column_size = min(block, T), min(block, S)
         self.num_rows, self.num_columns = -(-T // self.row_size), -(-S // self.column_size)
+        squares = self.row_size == self.column_size and (S - T) % self.column_size == 0
+        self.on_diagonal = squares and causal and window is None
 
     def rows(self, x: Any, fill: float = 0.0) -> Any:
-        """(G, T, X) as blocks (num_rows, R, X) of the queries of all G heads, the last one filled up."""
+        """(G, T, X) as blocks (num_rows, R, X), each query's heads side by side, the last block filled up."""
         x = _pad(x, self.num_rows * self.row_size, fill)
         blocks = x.reshape(x.shape[0], self.num_rows, self.row_size, x.shape[-1])
-        return jnp.moveaxis(blocks, 0, 1).reshape(self.num_rows, -1, x.shape[-1])
+        return jnp.moveaxis(blocks, 0, 2).reshape(self.num_rows, -1, x.shape[-1])
 
     def from_rows(self, blocks: Any) -> Any:
         """What `rows` was given."""
-        x = jnp.moveaxis(blocks.reshape(self.num_rows, -1, self.row_size, blocks.shape[-1]), 1, 0)
-        return x.reshape(x.shape[0], -1, x.shape[-1])[:, : self.T]
+        x = blocks.reshape(self.num_rows * self.row_size, self.num_heads, blocks.shape[-1])
+        return jnp.moveaxis(x, 1, 0)[:, : self.T]
 
     def columns(self, x: Any) -> Any:
         """(S, X) as blocks (num_columns, columns, X), the last one filled up with zeros."""
@@ -202,20 +220,29 @@ class _Grid:
         state = jax.lax.fori_loop(inner_low, inner_high, partial(key_block, False), state)
         return jax.lax.fori_loop(inner_high, high, partial(key_block, True), state)
 
-    def scores(self, q: Any, k: Any, row: Any, column: Any, masked: bool) -> Any:
-        """Scores of a pair of blocks, minus infinity where a query may not look."""
-        scores = q @ wide(k).T
-        if not masked:
-            return scores
-        key_position = column * self.column_size + jnp.arange(self.column_size)
+    def tiles(self, masked: bool) -> list[tuple[slice, slice]]:
+        """What of a pair of blocks is computed: rows of the queries, and the keys for them.
+
+        All of it; where the diagonal cuts the pair from corner to corner, not the quarter above it.
+        """
+        half = self.row_size // 2
+        everything = slice(None)
+        if not (masked and self.on_diagonal and half):
+            return [(everything, everything)]
+        middle = half * self.num_heads
+        return [(slice(0, middle), slice(0, half)), (slice(middle, None), everything)]
+
+    def visible(self, rows: slice, columns: slice, row: Any, column: Any) -> Any:
+        """Which of a tile's queries may look at which of its keys."""
+        key_position = column * self.column_size + jnp.arange(self.column_size)[columns]
         visible = key_position < self.S
         if self.causal:
-            rows = jnp.tile(jnp.arange(self.row_size), q.shape[0] // self.row_size)[:, None]
-            query_position = self.S - self.T + row * self.row_size + rows
+            of_rows = jnp.repeat(jnp.arange(self.row_size), self.num_heads)[rows, None]
+            query_position = self.S - self.T + row * self.row_size + of_rows
             visible = visible & (key_position <= query_position)
             if self.window is not None:
                 visible &= key_position > query_position - self.window
-        return jnp.where(visible, scores, -jnp.inf)
+        return visible
 
 
 def _pad(x: Any, length: int, fill: float) -> Any:
