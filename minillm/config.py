@@ -9,8 +9,17 @@ Parameters are a tree of arrays of one dtype, the same on both sides; every matr
                  "mlp": {"gate": (D, F), "up": (D, F), "down": (F, D)}}, ...],
      "final_norm": (D,),
      "head": (D, V)}        # only where the output head is not tied to the embedding
+
+A layer of experts (`minillm.reference.moe`) has, in place of an "mlp":
+
+    {"router": (D, E),
+     "experts": {"gate": (E, D, F), "up": (E, D, F), "down": (E, F, D)},    # without "gate": a plain MLP with gelu
+     "shared": {"gate": (D, F), "up": (D, F), "down": (F, D)},              # optional: one that every token passes
+     "noise": (D, E),                                                       # optional: for noisy routing
+     "selection_bias": (E,)}                                                # optional: balances without a loss
 """
 
+import math
 from dataclasses import dataclass
 
 from minillm.errors import InputError
@@ -92,6 +101,58 @@ class Config:
                 f"{prompt_length} prompt tokens and {max_new_tokens} new ones exceed the context of "
                 f"{self.context_length}; ask for at most {self.context_length - prompt_length} new tokens."
             )
+
+
+@dataclass(frozen=True)
+class MoEConfig:
+    """How a layer of experts sends tokens to them.
+
+    >>> MoEConfig(num_experts=4, k=5)
+    Traceback (most recent call last):
+    minillm.errors.InputError: MoEConfig: k is 5 of 4 experts; it must be from 1 to 4.
+    """
+
+    num_experts: int  # E
+    k: int = 2  # experts of a token; where experts choose, the mean over tokens at capacity factor 1
+    choice: str = "token"  # "token": each token takes its k best experts; "expert": each expert its best tokens
+    softmax: str = "before"  # "before" top-k, over all experts; "after" it, over the k chosen
+    renormalise: bool = True  # divide the k gates by their sum (softmax before, k > 1)
+    capacity_factor: float | None = None  # times the even share is what an expert takes; None: all that it is sent
+    balance_weight: float = 0.01  # of the load-balancing loss (Switch's alpha)
+    z_weight: float = 0.001  # of the router z-loss (ST-MoE's c_z)
+
+    def __post_init__(self) -> None:
+        """Refuse a routing that cannot be."""
+        if self.num_experts < 1:
+            raise InputError(f"MoEConfig: num_experts is {self.num_experts}; it must be at least 1.")
+        if not 1 <= self.k <= self.num_experts:
+            raise InputError(
+                f"MoEConfig: k is {self.k} of {self.num_experts} experts; it must be from 1 to {self.num_experts}."
+            )
+        for name, allowed in (("choice", ("token", "expert")), ("softmax", ("before", "after"))):
+            if getattr(self, name) not in allowed:
+                raise InputError(f"MoEConfig: {name} is {getattr(self, name)!r}; it must be {' or '.join(allowed)}.")
+        if self.choice == "expert" and (self.softmax == "after" or self.capacity_factor is None):
+            raise InputError("MoEConfig: where experts choose, give a capacity_factor, and softmax before.")
+        if self.capacity_factor is not None and not 0 < self.capacity_factor < float("inf"):
+            raise InputError(f"MoEConfig: capacity_factor is {self.capacity_factor}; it must be positive and finite.")
+        for name in ("balance_weight", "z_weight"):
+            if not 0 <= getattr(self, name) < float("inf"):
+                raise InputError(f"MoEConfig: {name} is {getattr(self, name)}; it must be 0 or more.")
+
+    def capacity(self, num_tokens: int) -> int | None:
+        """How many of the tokens an expert takes: its even share times the factor, rounded up, at most all of them.
+
+        (Fedus et al. 2021, eq. 3, where k = 1.) None where there is no bound. Padding counts as tokens here, since a
+        shape must not depend on it.
+
+        >>> MoEConfig(num_experts=4, k=2, capacity_factor=1.25).capacity(6)
+        4
+        """
+        if self.capacity_factor is None:
+            return None
+        share = self.k * num_tokens * self.capacity_factor / self.num_experts
+        return min(math.ceil(share - 1e-9), num_tokens)  # 1e-9: 1.1 x 10 is a little more than 11
 
 
 @dataclass(frozen=True)

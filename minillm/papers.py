@@ -35,11 +35,18 @@ _ALL = (
           "arXiv:2204.02311"),
     Paper("chen2023", "Chen et al.", "Extending Context Window of Large Language Models via Positional Interpolation",
           2023, "arXiv:2306.15595"),
+    Paper("dai2024", "Dai et al.", "DeepSeekMoE: Towards Ultimate Expert Specialization in Mixture-of-Experts Language "
+          "Models", 2024, "arXiv:2401.06066"),
     Paper("dao2022", "Dao et al.", "FlashAttention: Fast and Memory-Efficient Exact Attention with IO-Awareness", 2022,
           "arXiv:2205.14135"),
+    Paper("deepseek2024", "DeepSeek-AI", "DeepSeek-V3 Technical Report", 2024, "arXiv:2412.19437"),
     Paper("elfwing2017", "Elfwing, Uchibe & Doya", "Sigmoid-Weighted Linear Units for Neural Network Function "
           "Approximation in Reinforcement Learning", 2017, "arXiv:1702.03118"),
     Paper("fan2018", "Fan, Lewis & Dauphin", "Hierarchical Neural Story Generation", 2018, "arXiv:1805.04833"),
+    Paper("fedus2021", "Fedus, Zoph & Shazeer", "Switch Transformers: Scaling to Trillion Parameter Models with Simple "
+          "and Efficient Sparsity", 2021, "arXiv:2101.03961"),
+    Paper("gale2022", "Gale et al.", "MegaBlocks: Efficient Sparse Training with Mixture-of-Experts", 2022,
+          "arXiv:2211.15841"),
     Paper("hagele2024", "Hägele et al.", "Scaling Laws and Compute-Optimal Training Beyond Fixed Training Durations",
           2024, "arXiv:2405.18392"),
     Paper("hendrycks2016", "Hendrycks & Gimpel", "Gaussian Error Linear Units (GELUs)", 2016, "arXiv:1606.08415"),
@@ -54,6 +61,7 @@ _ALL = (
           "Strategies", 2024, "arXiv:2404.06395"),
     Paper("hutto2014", "Hutto & Gilbert", "VADER: A Parsimonious Rule-Based Model for Sentiment Analysis of Social "
           "Media Text", 2014, "doi:10.1609/icwsm.v8i1.14550"),
+    Paper("jiang2024", "Jiang et al.", "Mixtral of Experts", 2024, "arXiv:2401.04088"),
     Paper("kaplan2020", "Kaplan et al.", "Scaling Laws for Neural Language Models", 2020, "arXiv:2001.08361"),
     Paper("kingma2015", "Kingma & Ba", "Adam: A Method for Stochastic Optimization", 2015, "arXiv:1412.6980"),
     Paper("loshchilov2017", "Loshchilov & Hutter", "SGDR: Stochastic Gradient Descent with Warm Restarts", 2017,
@@ -79,6 +87,8 @@ _ALL = (
           "doi:10.1145/2063384.2063405"),
     Paper("shannon1951", "Shannon", "Prediction and Entropy of Printed English", 1951,
           "doi:10.1002/j.1538-7305.1951.tb01366.x"),
+    Paper("shazeer2017", "Shazeer et al.", "Outrageously Large Neural Networks: The Sparsely-Gated Mixture-of-Experts "
+          "Layer", 2017, "arXiv:1701.06538"),
     Paper("shazeer2019", "Shazeer", "Fast Transformer Decoding: One Write-Head is All You Need", 2019,
           "arXiv:1911.02150"),
     Paper("shazeer2020", "Shazeer", "GLU Variants Improve Transformer", 2020, "arXiv:2002.05202"),
@@ -87,9 +97,14 @@ _ALL = (
     Paper("touvron2023", "Touvron et al.", "LLaMA: Open and Efficient Foundation Language Models", 2023,
           "arXiv:2302.13971"),
     Paper("vaswani2017", "Vaswani et al.", "Attention Is All You Need", 2017, "arXiv:1706.03762"),
+    Paper("wang2024", "Wang et al.", "Auxiliary-Loss-Free Load Balancing Strategy for Mixture-of-Experts", 2024,
+          "arXiv:2408.15664"),
     Paper("xiao2023", "Xiao et al.", "Efficient Streaming Language Models with Attention Sinks", 2023,
           "arXiv:2309.17453"),
     Paper("zhang2019", "Zhang & Sennrich", "Root Mean Square Layer Normalization", 2019, "arXiv:1910.07467"),
+    Paper("zhou2022", "Zhou et al.", "Mixture-of-Experts with Expert Choice Routing", 2022, "arXiv:2202.09368"),
+    Paper("zoph2022", "Zoph et al.", "ST-MoE: Designing Stable and Transferable Sparse Expert Models", 2022,
+          "arXiv:2202.08906"),
 )  # fmt: skip
 
 PAPERS = {paper.key: paper for paper in _ALL}

@@ -69,6 +69,27 @@ TWINS = (
     # A composition of the two above: the gradient's comparer holds its value as well.
     Twin("losses", "language_model_loss", float32=2e-6, generic=False, gradient=("params",)),
     Twin("scaling_fit", "huber_objective", batched=False, gradient=("five",)),
+    Twin("gates", "softmax_gates", gradient=("router_logits",)),
+    Twin("gates", "softmax_after_top_k_gates", gradient=("router_logits",)),
+    Twin("gates", "router_gates", gradient=("router_logits",)),
+    Twin("gates", "noisy_logits", gradient=("router_logits", "noise_logits")),
+    Twin("routing", "choose_experts", exact=True),
+    Twin("routing", "within_capacity", exact=True),
+    Twin("routing", "expert_choice", exact=True),
+    Twin("routing", "real_tokens", exact=True),
+    Twin("routing", "route"),
+    Twin("routing", "check_choices", generic=False),
+    Twin("routing", "check_capacity", generic=False),
+    Twin("balancing", "expert_loads", exact=True),
+    Twin("balancing", "load_balancing_loss", gradient=("router_logits",)),
+    Twin("balancing", "router_z_loss", gradient=("router_logits",)),
+    Twin("balancing", "update_selection_bias"),
+    Twin("balancing", "routing_statistics"),
+    Twin("experts", "feed_forward", float32=2e-6, gradient=("x", "weights")),
+    Twin("experts", "mixture", float32=4e-6, gradient=("x", "gates", "weights")),
+    Twin("experts", "check_experts", generic=False),
+    Twin("moe", "moe", float32=4e-6, gradient=("x", "params")),
+    Twin("moe", "auxiliary_loss", gradient=("x", "params")),
     Twin("transformer", "prefill", float32=1e-5, batched=False),
     Twin("transformer", "decode", float32=1e-5, batched=False),
     Twin("sampling", "top_k_mask", exact=True),
@@ -111,6 +132,18 @@ TWINS = (
 ALONE = {
     "reference.softmax.softmax_naive": "a form kept for teaching; test_softmax.py holds it to softmax",
     "reference.attention.attention_naive": "a form kept for teaching; test_attention.py holds it to the vectorised one",
+    "reference.gates.softmax_gates_naive": "a form kept for teaching; test_moe.py holds it to softmax_gates",
+    "reference.moe.init_moe_params": "draws from a NumPy generator; both sides use the tree it makes",
+    **{
+        f"accelerated.{name}": "how the twin lays out rows of fixed shapes; held through experts.mixture"
+        for name in (
+            "routing.places_in_groups",
+            "row_layout.in_order",
+            "row_layout.chunked",
+            "row_layout.in_rooms",
+            "grouped.dropless",
+        )
+    },
     "reference.transformer.init_params": "draws from a NumPy generator; both sides use the tree it makes",
     "accelerated.attention.attention_over_cache": "the fixed shapes of jit ask for it; held through prefill and decode",
     **{

@@ -8,7 +8,7 @@ import hypothesis.extra.numpy as hnp
 import numpy as np
 from hypothesis import strategies as st
 
-from minillm.config import Config, Sampling
+from minillm.config import Config, MoEConfig, Sampling
 from minillm.reference.attention import AttentionWeights, causal_mask
 from minillm.reference.cache import KVCache, LayerCache
 from minillm.reference.losses import IGNORED
@@ -230,6 +230,72 @@ def fit_problems(draw):
     return five, log_size, log_tokens, log_loss, delta, reduction
 
 
+token_masks = hnp.arrays(bool, 7)
+router_logits = seeds.map(lambda seed: normal(seed, 7, 5))  # no two shares alike up to rounding
+
+
+def chosen_experts(k, num_experts=5, num_tokens=7):
+    """k different experts for every token."""
+    rows = seeds.map(lambda seed: np.random.default_rng(seed).random((num_tokens, num_experts)).argsort(-1)[:, :k])
+    return rows.map(lambda experts: experts.astype(np.int32))
+
+
+def expert_weights(seed, gated, num_experts=5, model_dim=7, ffn_dim=11):
+    names = ("gate", "up") if gated else ("up",)
+    weights = {name: normal(seed + i, num_experts, model_dim, ffn_dim) / model_dim for i, name in enumerate(names)}
+    return {**weights, "down": normal(seed + 9, num_experts, ffn_dim, model_dim) / ffn_dim}
+
+
+@st.composite
+def gate_problems(draw, *rest):
+    return draw(arrays((7, 5))), draw(chosen_experts(draw(st.sampled_from([1, 2, 5])))), *[draw(r) for r in rest]
+
+
+@st.composite
+def mixture_problems(draw):
+    k, seed, gated = draw(st.sampled_from([1, 2, 5])), draw(seeds), draw(st.booleans())
+    kept = draw(hnp.arrays(bool, (7, k)))
+    return draw(arrays((7, 7))), normal(seed, 7, k), draw(chosen_experts(k)), kept, expert_weights(seed, gated)
+
+
+@st.composite
+def feed_forward_problems(draw):
+    x, seed, gated = draw(vectors.flatmap(arrays)), draw(seeds), draw(st.booleans())
+    return x, {name: weight[0] for name, weight in expert_weights(seed, gated, 1, x.shape[-1]).items()}
+
+
+moe_configs = st.sampled_from(
+    [
+        MoEConfig(5, k=2),
+        MoEConfig(5, k=1, balance_weight=1.0, z_weight=0.1),
+        MoEConfig(5, k=5, renormalise=False),
+        MoEConfig(5, k=2, softmax="after", capacity_factor=0.7),
+        MoEConfig(5, k=2, choice="expert", capacity_factor=1.0),
+    ]
+)
+
+
+@st.composite
+def route_problems(draw):
+    bias = draw(st.sampled_from([None, np.array([0.0, 0.3, -0.2, 0.1, 0.4])]))
+    return draw(router_logits), draw(moe_configs), draw(st.one_of(st.none(), token_masks)), bias
+
+
+@st.composite
+def moe_problems(draw):
+    """Ordinary numbers only: a tie of two experts up to rounding would be broken either way."""
+    config, seed, gated = draw(moe_configs), draw(seeds), draw(st.booleans())
+    params = {"router": normal(seed + 20, 7, 5), "experts": expert_weights(seed, gated)}
+    noise = None
+    if draw(st.booleans()):
+        params["shared"] = {name: weight[0] for name, weight in expert_weights(seed + 30, gated, 1).items()}
+        params["selection_bias"] = 0.3 * normal(seed + 40, 5)
+    if draw(st.booleans()):
+        params["noise"], noise = normal(seed + 50, 7, 5), normal(seed + 51, 6, 5)
+    mask = draw(st.one_of(st.none(), hnp.arrays(bool, (2, 3))))
+    return normal(seed + 60, 2, 3, 7), params, config, mask, noise
+
+
 problems = {
     "linear.linear": linear_problems(),
     "softmax.softmax": vectors.flatmap(arrays).map(lambda x: (x,)),
@@ -253,6 +319,34 @@ problems = {
     "losses.cross_entropy": st.tuples(arrays((2, 5, 7)), label_arrays(7, 2, 5)),
     "losses.language_model_loss": loss_problems(),
     "scaling_fit.huber_objective": fit_problems(),
+    "gates.softmax_gates": gate_problems(st.booleans()),
+    "gates.softmax_after_top_k_gates": gate_problems(),
+    "gates.router_gates": gate_problems(moe_configs),
+    "gates.noisy_logits": st.tuples(arrays((7, 5)), arrays((7, 5)), arrays((7, 5))),
+    "routing.choose_experts": st.tuples(
+        separated_logits(7, 5),
+        st.sampled_from([1, 2, 5]),
+        st.one_of(st.none(), seeds.map(lambda seed: normal(seed, 5))),
+    ),
+    "routing.within_capacity": st.tuples(
+        chosen_experts(2), st.just(5), st.sampled_from([1, 2, 7]), st.one_of(st.none(), token_masks)
+    ),
+    "routing.expert_choice": st.tuples(router_logits, st.sampled_from([1, 3, 7]), token_masks),
+    "routing.real_tokens": st.tuples(arrays((7, 5)), st.one_of(st.none(), token_masks)),
+    "routing.route": route_problems(),
+    "balancing.expert_loads": st.tuples(chosen_experts(2), st.just(5), st.one_of(st.none(), token_masks)),
+    "balancing.load_balancing_loss": gate_problems(st.one_of(st.none(), token_masks)),
+    "balancing.router_z_loss": st.tuples(arrays((7, 5)), st.one_of(st.none(), token_masks)),
+    "balancing.update_selection_bias": st.tuples(
+        arrays(5), hnp.arrays(np.int32, 5, elements=st.integers(0, 9)), st.sampled_from([0.001, 0.5])
+    ),
+    "balancing.routing_statistics": st.tuples(
+        arrays((7, 5)), chosen_experts(2), hnp.arrays(bool, (7, 2)), st.one_of(st.none(), token_masks)
+    ),
+    "experts.feed_forward": feed_forward_problems(),
+    "experts.mixture": mixture_problems(),
+    "moe.moe": moe_problems(),
+    "moe.auxiliary_loss": moe_problems(),
     "transformer.prefill": prefill_problems(),
     "transformer.decode": decode_problems(),
     "sampling.top_k_mask": st.tuples(separated_logits(3, 11), st.sampled_from([1, 4, 50])),

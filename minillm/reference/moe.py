@@ -1,0 +1,206 @@
+"""Mixture of experts: many feed-forward layers, of which each token passes only a few.
+
+    y = sum over the chosen experts i of  gate_i E_i(x)           (Shazeer et al. 2017; k = 1: Fedus et al. 2021, eq. 2)
+
+The router's choice is `minillm.reference.routing`, its gates `gates`, its balance `balancing`, the sum `experts`. With
+k of E experts a token costs what k feed-forward layers cost, while the layer has the parameters of E. A dropped token
+gets exactly 0, and so passes the block on the residual alone. "shared" is one expert more that every token passes,
+with gate 1 (Dai et al. 2024). The parameter tree is in `minillm.config`. The router computes in at least float32.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from minillm.axes import checked, wide
+from minillm.config import MoEConfig
+from minillm.errors import InputError
+from minillm.reference.balancing import load_balancing_loss_vjp, router_z_loss_vjp
+from minillm.reference.experts import feed_forward, feed_forward_vjp, mixture, mixture_vjp
+from minillm.reference.gates import noisy_logits_vjp, router_gates_vjp
+from minillm.reference.linear import linear_vjp
+from minillm.reference.routing import route
+
+Params = dict[str, Any]
+Vectors = Float[Any, "*batch D"]
+TokenMask = Bool[Any, "*batch"]
+Noise = Float[Any, "T E"]  # for all tokens of the batch, in order
+Loss = Float[Any, ""]
+
+
+def init_moe_params(
+    config: MoEConfig,
+    model_dim: int,
+    ffn_dim: int,
+    rng: np.random.Generator,
+    gated: bool = True,
+    shared_dim: int = 0,
+    dtype: Any = np.float32,
+) -> Params:
+    """Random parameters, normal with deviation 0.02 as in `init_params`; a shared expert if it is given a width.
+
+    >>> params = init_moe_params(MoEConfig(num_experts=4), 3, 5, np.random.default_rng(0), shared_dim=2)
+    >>> params["router"].shape, params["experts"]["down"].shape, params["shared"]["up"].shape
+    ((3, 4), (4, 5, 3), (3, 2))
+    """
+    E, D, F = config.num_experts, model_dim, ffn_dim
+
+    def normal(*shape: int) -> Any:
+        return (0.02 * rng.standard_normal(shape)).astype(dtype)
+
+    names = ("gate", "up") if gated else ("up",)
+    params: Params = {"router": normal(D, E)}
+    params["experts"] = {**{name: normal(E, D, F) for name in names}, "down": normal(E, F, D)}
+    if shared_dim:
+        params["shared"] = {**{name: normal(D, shared_dim) for name in names}, "down": normal(shared_dim, D)}
+    return params
+
+
+@checked
+def moe(
+    x: Vectors, params: Params, config: MoEConfig, token_mask: TokenMask | None = None, noise: Noise | None = None
+) -> Vectors:
+    """The layer: route, mix, add the shared expert. `noise`, with params["noise"], shakes the routing.
+
+    Where `token_mask` is False is padding: it gets 0, takes no expert's room, and what stands there does not matter.
+
+    >>> config = MoEConfig(num_experts=4)
+    >>> moe(np.ones((2, 7, 3)), init_moe_params(config, 3, 5, np.random.default_rng(0)), config).shape
+    (2, 7, 3)
+    """
+    rows, real = _rows(x, token_mask)
+    routing = route(_logits(rows, params, noise), config, real, params.get("selection_bias"))
+    out = mixture(rows, routing.gates, routing.experts, routing.kept, params["experts"])
+    if "shared" in params:
+        out = out + feed_forward(rows, params["shared"])  # of padding, which is 0 here, this is 0
+    return out.reshape(x.shape)
+
+
+@checked
+def moe_vjp(
+    x: Vectors, params: Params, config: MoEConfig, token_mask: TokenMask | None = None, noise: Noise | None = None
+) -> tuple[Vectors, Callable[[Vectors], tuple[Vectors, Params]]]:
+    """`moe` and its gradient, in the form of `jax.vjp`: its steps, backwards.
+
+    x goes up to three ways, to the router, to its experts and to the shared one, and gets the sum of what comes back.
+    The router learns through the gates alone; the selection bias only chooses, and gets 0.
+
+    >>> config = MoEConfig(num_experts=4)
+    >>> params = init_moe_params(config, 3, 5, np.random.default_rng(0))
+    >>> out, vjp = moe_vjp(np.ones((7, 3)), params, config)
+    >>> dx, dparams = vjp(out)
+    >>> dparams["router"].shape
+    (3, 4)
+    """
+    rows, real = _rows(x, token_mask)
+    logits, logits_back = _logits_vjp(rows, params, noise)
+    routing = route(logits, config, real, params.get("selection_bias"))
+    _, gates_back = router_gates_vjp(logits, routing.experts, config)
+    out, mixture_back = mixture_vjp(rows, routing.gates, routing.experts, routing.kept, params["experts"])
+    if "shared" in params:
+        passed, shared_back = feed_forward_vjp(rows, params["shared"])
+        out = out + passed
+
+    def vjp(g: Vectors) -> tuple[Vectors, Params]:
+        upstream = g.reshape(rows.shape)
+        dx, dgates, dexperts = mixture_back(upstream)
+        dx_router, dparams = logits_back(*gates_back(dgates))
+        dx, dparams = dx + dx_router, {**dparams, "experts": dexperts}
+        if "shared" in params:
+            dx_shared, dparams["shared"] = shared_back(upstream)
+            dx = dx + dx_shared
+        if "selection_bias" in params:
+            dparams["selection_bias"] = np.zeros_like(params["selection_bias"])
+        return _to_input(dx, real, x), {name: dparams[name] for name in params}
+
+    return out.reshape(x.shape), vjp
+
+
+@checked
+def auxiliary_loss(
+    x: Vectors, params: Params, config: MoEConfig, token_mask: TokenMask | None = None, noise: Noise | None = None
+) -> Loss:
+    """What the layer adds to the loss of a model: its load-balancing loss and router z-loss, each by its weight.
+
+    >>> config = MoEConfig(num_experts=2, balance_weight=1.0, z_weight=0.0)
+    >>> params = init_moe_params(config, 3, 5, np.random.default_rng(0))
+    >>> float(auxiliary_loss(np.zeros((7, 3)), params, config))
+    1.0
+    """
+    return auxiliary_loss_vjp(x, params, config, token_mask, noise)[0]
+
+
+@checked
+def auxiliary_loss_vjp(
+    x: Vectors, params: Params, config: MoEConfig, token_mask: TokenMask | None = None, noise: Noise | None = None
+) -> tuple[Loss, Callable[[Loss], tuple[Vectors, Params]]]:
+    """`auxiliary_loss` and its gradient: the sum of both losses', back through the router. The experts get 0.
+
+    >>> config = MoEConfig(num_experts=2)
+    >>> params = init_moe_params(config, 3, 5, np.random.default_rng(0))
+    >>> dx, dparams = auxiliary_loss_vjp(np.ones((7, 3)), params, config)[1](1.0)
+    >>> bool(np.any(dparams["router"])), bool(np.any(dparams["experts"]["up"]))
+    (True, False)
+    """
+    rows, real = _rows(x, token_mask)
+    logits, logits_back = _logits_vjp(rows, params, noise)
+    experts = route(logits, config, real, params.get("selection_bias")).experts
+    balance, balance_back = load_balancing_loss_vjp(logits, experts, real)
+    z, z_back = router_z_loss_vjp(logits, real)
+
+    def vjp(g: Loss) -> tuple[Vectors, Params]:
+        [dbalance], [dz] = balance_back(g * config.balance_weight), z_back(g * config.z_weight)
+        dx, dparams = logits_back(dbalance + dz)
+        untouched = {name: _zeros(params[name]) for name in params if name not in ("router", "noise")}
+        return _to_input(dx, real, x), {name: {**dparams, **untouched}[name] for name in params}
+
+    return np.asarray(config.balance_weight * balance + config.z_weight * z, x.dtype), vjp
+
+
+def _rows(x: Vectors, token_mask: TokenMask | None) -> tuple[Float[Any, "T D"], Bool[Any, "T"]]:
+    """All tokens of the batch in one row, padding replaced by 0; and which of them are real."""
+    rows = x.reshape(-1, x.shape[-1])
+    real = np.ones(len(rows), bool) if token_mask is None else token_mask.reshape(-1)
+    return np.where(real[:, None], rows, 0).astype(x.dtype), real
+
+
+def _to_input(dx: Any, real: Any, x: Vectors) -> Vectors:
+    return np.where(real[:, None], dx, 0).astype(x.dtype).reshape(x.shape)
+
+
+def _logits(rows: Float[Any, "T D"], params: Params, noise: Noise | None) -> Float[Any, "T E"]:
+    return _logits_vjp(rows, params, noise)[0]
+
+
+def _logits_vjp(rows: Float[Any, "T D"], params: Params, noise: Noise | None) -> tuple[Any, Callable[..., Any]]:
+    """`_logits` and its gradient by the rows, and by the router and the noise's weights as a dict."""
+    logits, router_back = linear_vjp(wide(rows), wide(params["router"]))
+    if noise is not None:
+        noise_logits, noise_back = linear_vjp(wide(rows), _noise_weights(params, logits, noise))
+        logits, shake_back = noisy_logits_vjp(logits, noise_logits, noise)
+
+    def vjp(g: Any) -> tuple[Any, Params]:
+        found = {"noise": _zeros(params["noise"])} if "noise" in params else {}
+        through_noise = 0
+        if noise is not None:
+            g, dnoise_logits = shake_back(g)
+            through_noise, dnoise = noise_back(dnoise_logits)
+            found["noise"] = dnoise.astype(params["noise"].dtype)
+        dx, drouter = router_back(g)
+        return dx + through_noise, {**found, "router": drouter.astype(params["router"].dtype)}
+
+    return logits, vjp
+
+
+def _noise_weights(params: Params, logits: Any, noise: Noise) -> Any:
+    if "noise" not in params:
+        raise InputError('moe: there is noise, but no params["noise"] to scale it.')
+    if noise.shape != logits.shape:
+        raise InputError(f"moe: noise has shape {noise.shape}; of the router's logits it is {logits.shape}.")
+    return wide(params["noise"])
+
+
+def _zeros(tree: Any) -> Any:
+    return {name: _zeros(leaf) for name, leaf in tree.items()} if isinstance(tree, dict) else np.zeros_like(tree)
