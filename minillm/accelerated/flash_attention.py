@@ -85,7 +85,7 @@ _flash.defvjp(_flash_forward, _flash_backward)
 def _each_head(function: Callable[..., Any], how: tuple[bool, int | None, int | None], *arrays: Any) -> Any:
     """`function` of every key head: all at once on a GPU or TPU; one after the other on a CPU, within its caches."""
     causal, window, block = how
-    G, T, S = *arrays[0].shape[-3:-1], arrays[1].shape[-2]
+    (G, T), S = arrays[0].shape[-3:-1], arrays[1].shape[-2]
 
     def on_cpu(*arrays: Any) -> Any:
         grid = _Grid(T, S, G, causal, window, block or _CPU_BLOCK)
