@@ -1,5 +1,8 @@
 """Laws of the mixture of experts (the reference, and what the twin does beyond it; agreement: tests/test_twins.py)."""
 
+import json
+from pathlib import Path
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -40,6 +43,11 @@ from minillm.reference.moe import auxiliary_loss, auxiliary_loss_vjp, moe, moe_v
 from minillm.reference.routing import choose_experts, expert_choice, route, within_capacity
 from minillm.reference.softmax import softmax
 from tests.strategies import chosen_experts, expert_weights, normal, router_logits, seeds
+
+ORACLE = {
+    name: np.array(value)
+    for name, value in json.loads((Path(__file__).parent / "oracle" / "moe.json").read_text(encoding="utf-8")).items()
+}
 
 both_layers = pytest.mark.parametrize(
     "layer", [reference_moe.moe, accelerated_moe.moe], ids=["reference", "accelerated"]
@@ -97,6 +105,36 @@ def test_capacity_by_hand():
     assert MoEConfig(1, k=1, capacity_factor=1.1).capacity(10) == 10
     assert MoEConfig(2, k=2, capacity_factor=1.1 / 2).capacity(20) == 11
     assert MoEConfig(8, k=2).capacity(10) is None
+
+
+# What Transformers makes of the same numbers (`tests/oracle/make_moe.py`).
+
+
+def test_it_is_mixtrals_layer_values_and_gradients():
+    experts = {name: ORACLE[name] for name in ("gate", "up", "down")}
+    params, expected = {"router": ORACLE["router"], "experts": experts}, ORACLE["out"]
+    out, vjp = moe_vjp(ORACLE["x"], params, MoEConfig(4))
+    np.testing.assert_allclose(out, expected, atol=1e-6 * np.abs(expected).max())
+    dx, dparams = vjp(ORACLE["g"])
+    found = {"x": dx, "router": dparams["router"], **dparams["experts"]}
+    for name, gradient in found.items():
+        np.testing.assert_allclose(gradient, ORACLE["d" + name], atol=1e-6 * np.abs(ORACLE["d" + name]).max())
+    twin = accelerated_moe.moe(*jax.tree.map(np.float32, (ORACLE["x"], params)), MoEConfig(4))
+    np.testing.assert_allclose(twin, expected, atol=1e-5 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("balancing", [reference_balancing, accelerated_balancing], ids=["reference", "accelerated"])
+def test_the_losses_are_those_of_mixtral_and_switch(balancing):
+    """Mixtral's f is not divided by k, so its loss is k times ours; and k of Switch is 1."""
+    logits, real = ORACLE["logits"], np.arange(7) < 5
+    two, one = choose_experts(logits, 2), choose_experts(logits, 1)
+    for found, expected in (
+        (2 * balancing.load_balancing_loss(logits, two), "mixtral_balance"),
+        (2 * balancing.load_balancing_loss(logits, two, real), "mixtral_balance_padded"),
+        (balancing.load_balancing_loss(logits, one), "switch_balance"),
+        (balancing.router_z_loss(logits), "switch_z"),
+    ):
+        np.testing.assert_allclose(found, ORACLE[expected], rtol=2e-6, err_msg=expected)
 
 
 # Gates.

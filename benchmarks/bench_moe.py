@@ -1,0 +1,177 @@
+"""A layer of experts, forward and with gradients: beside a dense layer of equal active work, and Transformers' Mixtral.
+
+A token passes k experts of width F here, and one feed-forward layer of width k F there: the same products, but the
+dense layer has no choice to make and no rows to move. Both forms of ours are held to the NumPy reference in float64,
+whose gradients are derived by hand; Mixtral gets the same weights and is held to it too. With 64 experts instead of 8
+the products stay the same: the row's peer is ours with 8.
+"""
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+
+from minillm.accelerated.mlp import swiglu
+from minillm.accelerated.moe import moe
+from minillm.config import MoEConfig
+from minillm.reference import mlp as reference_mlp
+from minillm.reference import moe as reference
+from minillm.training.allocator import keep_freed_memory
+
+from .device import num_cpus
+from .harness import Case, Options
+
+keep_freed_memory()  # as where layers are trained; PyTorch, in the same process, has it too
+TOLERANCE = 1e-5  # of the largest value
+
+
+@dataclass(frozen=True)
+class Layer:
+    """T tokens of D numbers, E experts of width F, k of them for each token."""
+
+    T: int = 2048
+    D: int = 256
+    F: int = 1024
+    E: int = 8
+    k: int = 2
+
+    @property
+    def name(self) -> str:
+        return f"moe/T{self.T}_D{self.D}_F{self.F}_k{self.k}"
+
+    def arrays(self, dtype: str = "float32") -> tuple[Any, Any, Any]:
+        """Tokens, parameters and the upstream gradient; weights wide enough that every part counts."""
+        rng = np.random.default_rng(0)
+        x, g = rng.standard_normal((2, self.T, self.D), dtype=np.float32)
+        params = reference.init_moe_params(MoEConfig(self.E, self.k), self.D, self.F, rng)
+        params = jax.tree.map(lambda leaf: (3 * leaf).astype(dtype), params)
+        return x.astype(dtype), params, g.astype(dtype)
+
+    def dense_arrays(self, dtype: str = "float32") -> tuple[Any, Any, Any]:
+        """The same for one layer as wide as k experts."""
+        x, params, g = Layer(self.T, self.D, self.k * self.F, 1, 1).arrays(dtype)
+        return x, {name: weight[0] for name, weight in params["experts"].items()}, g
+
+    @functools.cache  # noqa: B019  a few layers live as long as the module
+    def expected(self, backward: bool, dense: bool = False, capacity_factor: float | None = None) -> Any:
+        x, params, g = self.dense_arrays("float64") if dense else self.arrays("float64")
+        if dense:
+            out, vjp = reference_mlp.swiglu_vjp(x, **params)
+            dx, *dweights = vjp(g)
+            return (out, dx, dict(zip(("gate", "up", "down"), dweights, strict=True))) if backward else out
+        config = MoEConfig(self.E, self.k, capacity_factor=capacity_factor)
+        out, vjp = reference.moe_vjp(x, params, config)
+        return (out, *vjp(g)) if backward else out
+
+
+def with_gradients(layer: Callable[[Any, Any], Any], backward: bool) -> Callable[..., Any]:
+    """`layer` of tokens and parameters; with gradients by both, as a training step needs them."""
+
+    def gradients(x: Any, params: Any, g: Any) -> Any:
+        out, vjp = jax.vjp(layer, x, params)
+        return out, *vjp(g)
+
+    return jax.jit(gradients if backward else lambda x, params, _: layer(x, params))
+
+
+def mixtral(layer: Layer, backward: bool, implementation: str) -> dict[str, Any]:
+    """Transformers' block with our weights, its experts as `implementation` has them."""
+
+    def make() -> tuple[Callable[..., Any], tuple]:
+        import torch
+        from transformers import MixtralConfig
+        from transformers.models.mixtral.modeling_mixtral import MixtralSparseMoeBlock
+
+        torch.set_num_threads(num_cpus())
+        config = MixtralConfig(
+            hidden_size=layer.D,
+            intermediate_size=layer.F,
+            num_local_experts=layer.E,
+            num_experts_per_tok=layer.k,
+            experts_implementation=implementation,
+        )
+        block = MixtralSparseMoeBlock(config)
+        x, params, g = layer.arrays()
+        experts = params["experts"]
+        with torch.no_grad():
+            block.gate.weight.copy_(torch.from_numpy(params["router"].T.copy()))
+            joined = np.concatenate([experts["gate"], experts["up"]], axis=-1).transpose(0, 2, 1).copy()
+            block.experts.gate_up_proj.copy_(torch.from_numpy(joined))
+            block.experts.down_proj.copy_(torch.from_numpy(experts["down"].transpose(0, 2, 1).copy()))
+        weights = (block.gate.weight, block.experts.gate_up_proj, block.experts.down_proj)
+        tokens, upstream = torch.from_numpy(x)[None].requires_grad_(backward), torch.from_numpy(g)[None]
+
+        def call() -> Any:
+            if not backward:
+                with torch.no_grad():
+                    return block(tokens).numpy()[0]
+            out = block(tokens)
+            return (out.detach(), *torch.autograd.grad(out, (tokens, *weights), upstream))
+
+        return call, ()
+
+    def result(output: Any) -> Any:
+        if not backward:
+            return output
+        out, dx, router, joined, down = (each.numpy() for each in output)
+        dgate, dup = np.split(joined.transpose(0, 2, 1), 2, axis=-1)
+        experts = {"gate": dgate, "up": dup, "down": down.transpose(0, 2, 1)}
+        return out[0], dx[0], {"router": router.T, "experts": experts}
+
+    return {"make": make, "result": result, "requires": ("torch", "transformers"), "on_host": True}
+
+
+def rows(layer: Layer, backward: bool, platform: str) -> list[Case]:
+    """Ours without a capacity and with one; dense; Mixtral's three ways on a CPU; ours with 8 times the experts."""
+    many = Layer(layer.T, layer.D, layer.F, 8 * layer.E, layer.k)
+    work = f"{layer.name}/{'gradients' if backward else 'forward'}/f32"
+    products = 6.0 * layer.T * layer.k * layer.D * layer.F
+    common: dict[str, Any] = {
+        "group": work,
+        "tolerance": TOLERANCE,
+        "flops_model": 3 * products if backward else products,
+        "flops_rule": "2 a weight of a token's k experts, without the router; with gradients 3 times as much",
+        "items": layer.T,
+    }
+
+    def ours(layer: Layer, capacity_factor: float | None = None) -> dict[str, Any]:
+        config = MoEConfig(layer.E, layer.k, capacity_factor=capacity_factor)
+        function = with_gradients(lambda x, params: moe(x, params, config), backward)
+        expected = functools.partial(layer.expected, backward, False, capacity_factor)
+        return {"make": lambda: (function, layer.arrays()), "oracle": expected, **common}
+
+    dense = with_gradients(lambda x, params: swiglu(x, **params), backward)
+    name = f"{work}/E{layer.E}_accelerated"
+    cases = [
+        Case(name=name, peer=f"{work}/dense", **ours(layer)),
+        Case(name=f"{work}/E{layer.E}_capacity1.25", peer=f"{work}/dense", **ours(layer, 1.25)),
+        Case(name=f"{work}/E{many.E}_accelerated", peer=name, **ours(many)),
+        Case(
+            name=f"{work}/dense",
+            make=lambda: (dense, layer.dense_arrays()),
+            oracle=functools.partial(layer.expected, backward, True),
+            **common,
+        ),
+    ]
+    if platform == "cpu":
+        for way in ("eager", "grouped_mm", "batched_mm"):
+            if way == "batched_mm" and layer.T > 256:
+                continue  # it copies an expert's weights for every token: 12 GB here
+            cases.append(
+                Case(
+                    name=f"{work}/mixtral_{way}",
+                    oracle=functools.partial(layer.expected, backward),
+                    **common,
+                    **mixtral(layer, backward, way),
+                )
+            )
+    return cases
+
+
+def cases(options: Options) -> list[Case]:
+    """The layer of the target; in a smoke run a small one."""
+    layer = Layer(T=64, D=16, F=32, E=4) if options.smoke else Layer()
+    return [case for backward in (False, True) for case in rows(layer, backward, options.platform)]
