@@ -10,7 +10,7 @@ Parameters are a tree of arrays of one dtype, the same on both sides; every matr
      "final_norm": (D,),
      "head": (D, V)}        # only where the output head is not tied to the embedding
 
-A layer of experts (`minillm.reference.moe`) has, in place of an "mlp":
+With `moe`, every layer has a "moe" (`minillm.reference.moe`) in place of its "mlp":
 
     {"router": (D, E),
      "experts": {"gate": (E, D, F), "up": (E, D, F), "down": (E, F, D)},    # without "gate": a plain MLP with gelu
@@ -23,84 +23,6 @@ import math
 from dataclasses import dataclass
 
 from minillm.errors import InputError
-
-
-@dataclass(frozen=True)
-class Config:
-    """A decoder-only transformer of the Llama family (Touvron et al. 2023, arXiv 2302.13971, section 2.2).
-
-    >>> Config(vocab_size=256, num_layers=2, model_dim=32, num_heads=4, num_kv_heads=2, head_dim=8, ffn_dim=64)
-    Config(vocab_size=256, num_layers=2, model_dim=32, num_heads=4, num_kv_heads=2, head_dim=8, ffn_dim=64,
-           context_length=2048, rope_theta=10000.0, rope_factors=None, rope_attention_factor=1.0, norm_eps=1e-05,
-           tied_embeddings=True, sliding_window=None)
-    """
-
-    vocab_size: int  # V
-    num_layers: int  # L
-    model_dim: int  # D
-    num_heads: int  # N
-    num_kv_heads: int  # K; N is a multiple of K
-    head_dim: int  # H
-    ffn_dim: int  # F
-    context_length: int = 2048  # the longest sequence that the model was made for
-    rope_theta: float = 10000.0  # base of the rotary wavelengths
-    rope_factors: tuple[float, ...] | None = None  # H/2 divisors of the rotary frequencies (scaled context)
-    rope_attention_factor: float = 1.0  # of cosines and sines, so attention's logits by its square (YaRN)
-    norm_eps: float = 1e-5
-    tied_embeddings: bool = True  # the output head is the embedding, transposed
-    sliding_window: int | None = None  # a query sees this many positions, itself included
-
-    def __post_init__(self) -> None:
-        """Refuse a description that no model can have."""
-        for name in ("vocab_size", "num_layers", "model_dim", "num_heads", "num_kv_heads", "head_dim", "ffn_dim"):
-            if getattr(self, name) < 1:
-                raise InputError(f"Config: {name} is {getattr(self, name)}; it must be at least 1.")
-        if self.num_heads % self.num_kv_heads:
-            raise InputError(
-                f"Config: num_heads {self.num_heads} is not a multiple of num_kv_heads {self.num_kv_heads}; "
-                "each key/value head must serve the same number of query heads."
-            )
-        if self.head_dim % 2:
-            raise InputError(f"Config: head_dim {self.head_dim} is odd; rotary embedding turns pairs.")
-        if self.rope_factors is not None and len(self.rope_factors) != self.head_dim // 2:
-            raise InputError(
-                f"Config: {len(self.rope_factors)} rope_factors for head_dim {self.head_dim}; give head_dim / 2."
-            )
-        if not 0 < self.rope_attention_factor < float("inf"):
-            raise InputError(
-                f"Config: rope_attention_factor is {self.rope_attention_factor}; it must be positive and finite."
-            )
-        if self.sliding_window is not None and self.sliding_window < 1:
-            raise InputError(f"Config: sliding_window is {self.sliding_window}; it must be at least 1, or None.")
-
-    @property
-    def num_parameters(self) -> int:
-        """How many weights the tree above holds."""
-        attention = 2 * self.model_dim * self.head_dim * (self.num_heads + self.num_kv_heads)
-        layer = attention + 3 * self.model_dim * self.ffn_dim + 2 * self.model_dim
-        head = 0 if self.tied_embeddings else self.model_dim * self.vocab_size
-        return self.vocab_size * self.model_dim + self.num_layers * layer + self.model_dim + head
-
-    def check_room(self, prompt_length: int, max_new_tokens: int) -> None:
-        """Refuse a generation that the context cannot hold.
-
-        >>> Config(7, 1, 4, 2, 1, 2, 5, context_length=8).check_room(prompt_length=9, max_new_tokens=1)
-        Traceback (most recent call last):
-        minillm.errors.InputError: The prompt has 9 tokens and the context 8; shorten the prompt.
-        """
-        if prompt_length < 1:
-            raise InputError("The prompt is empty; give at least one token.")
-        if max_new_tokens < 1:
-            raise InputError(f"{max_new_tokens} new tokens were asked for; ask for at least 1.")
-        if prompt_length > self.context_length:
-            raise InputError(
-                f"The prompt has {prompt_length} tokens and the context {self.context_length}; shorten the prompt."
-            )
-        if prompt_length + max_new_tokens > self.context_length:
-            raise InputError(
-                f"{prompt_length} prompt tokens and {max_new_tokens} new ones exceed the context of "
-                f"{self.context_length}; ask for at most {self.context_length - prompt_length} new tokens."
-            )
 
 
 @dataclass(frozen=True)
@@ -153,6 +75,101 @@ class MoEConfig:
             return None
         share = self.k * num_tokens * self.capacity_factor / self.num_experts
         return min(math.ceil(share - 1e-9), num_tokens)  # 1e-9: 1.1 x 10 is a little more than 11
+
+
+@dataclass(frozen=True)
+class Config:
+    """A decoder-only transformer of the Llama family (Touvron et al. 2023, arXiv 2302.13971, section 2.2).
+
+    >>> Config(vocab_size=256, num_layers=2, model_dim=32, num_heads=4, num_kv_heads=2, head_dim=8, ffn_dim=64)
+    Config(vocab_size=256, num_layers=2, model_dim=32, num_heads=4, num_kv_heads=2, head_dim=8, ffn_dim=64,
+           context_length=2048, rope_theta=10000.0, rope_factors=None, rope_attention_factor=1.0, norm_eps=1e-05,
+           tied_embeddings=True, sliding_window=None, moe=None)
+    """
+
+    vocab_size: int  # V
+    num_layers: int  # L
+    model_dim: int  # D
+    num_heads: int  # N
+    num_kv_heads: int  # K; N is a multiple of K
+    head_dim: int  # H
+    ffn_dim: int  # F
+    context_length: int = 2048  # the longest sequence that the model was made for
+    rope_theta: float = 10000.0  # base of the rotary wavelengths
+    rope_factors: tuple[float, ...] | None = None  # H/2 divisors of the rotary frequencies (scaled context)
+    rope_attention_factor: float = 1.0  # of cosines and sines, so attention's logits by its square (YaRN)
+    norm_eps: float = 1e-5
+    tied_embeddings: bool = True  # the output head is the embedding, transposed
+    sliding_window: int | None = None  # a query sees this many positions, itself included
+    moe: MoEConfig | None = None  # every feed-forward layer is so many experts, each of width F
+
+    def __post_init__(self) -> None:
+        """Refuse a description that no model can have."""
+        for name in ("vocab_size", "num_layers", "model_dim", "num_heads", "num_kv_heads", "head_dim", "ffn_dim"):
+            if getattr(self, name) < 1:
+                raise InputError(f"Config: {name} is {getattr(self, name)}; it must be at least 1.")
+        if self.num_heads % self.num_kv_heads:
+            raise InputError(
+                f"Config: num_heads {self.num_heads} is not a multiple of num_kv_heads {self.num_kv_heads}; "
+                "each key/value head must serve the same number of query heads."
+            )
+        if self.head_dim % 2:
+            raise InputError(f"Config: head_dim {self.head_dim} is odd; rotary embedding turns pairs.")
+        if self.rope_factors is not None and len(self.rope_factors) != self.head_dim // 2:
+            raise InputError(
+                f"Config: {len(self.rope_factors)} rope_factors for head_dim {self.head_dim}; give head_dim / 2."
+            )
+        if not 0 < self.rope_attention_factor < float("inf"):
+            raise InputError(
+                f"Config: rope_attention_factor is {self.rope_attention_factor}; it must be positive and finite."
+            )
+        if self.sliding_window is not None and self.sliding_window < 1:
+            raise InputError(f"Config: sliding_window is {self.sliding_window}; it must be at least 1, or None.")
+        if self.moe is not None and self.moe.choice == "expert":
+            raise InputError("Config: where experts choose, they look at later tokens too; let tokens choose.")
+
+    @property
+    def num_parameters(self) -> int:
+        """How many weights the tree above holds (with experts, without what is optional there)."""
+        return self._parameters_with(self.moe.num_experts if self.moe else 1)
+
+    @property
+    def num_active_parameters(self) -> int:
+        """How many of them one token meets: of the experts, k.
+
+        >>> config = Config(7, 1, 4, 2, 1, 2, 5, moe=MoEConfig(num_experts=8, k=2))
+        >>> config.num_parameters - config.num_active_parameters  # 6 experts of 3 matrices, 4 x 5
+        360
+        """
+        return self._parameters_with(self.moe.k if self.moe else 1)
+
+    def _parameters_with(self, num_experts: int) -> int:
+        attention = 2 * self.model_dim * self.head_dim * (self.num_heads + self.num_kv_heads)
+        router = self.model_dim * self.moe.num_experts if self.moe else 0
+        layer = attention + num_experts * 3 * self.model_dim * self.ffn_dim + router + 2 * self.model_dim
+        head = 0 if self.tied_embeddings else self.model_dim * self.vocab_size
+        return self.vocab_size * self.model_dim + self.num_layers * layer + self.model_dim + head
+
+    def check_room(self, prompt_length: int, max_new_tokens: int) -> None:
+        """Refuse a generation that the context cannot hold.
+
+        >>> Config(7, 1, 4, 2, 1, 2, 5, context_length=8).check_room(prompt_length=9, max_new_tokens=1)
+        Traceback (most recent call last):
+        minillm.errors.InputError: The prompt has 9 tokens and the context 8; shorten the prompt.
+        """
+        if prompt_length < 1:
+            raise InputError("The prompt is empty; give at least one token.")
+        if max_new_tokens < 1:
+            raise InputError(f"{max_new_tokens} new tokens were asked for; ask for at least 1.")
+        if prompt_length > self.context_length:
+            raise InputError(
+                f"The prompt has {prompt_length} tokens and the context {self.context_length}; shorten the prompt."
+            )
+        if prompt_length + max_new_tokens > self.context_length:
+            raise InputError(
+                f"{prompt_length} prompt tokens and {max_new_tokens} new ones exceed the context of "
+                f"{self.context_length}; ask for at most {self.context_length - prompt_length} new tokens."
+            )
 
 
 @dataclass(frozen=True)

@@ -119,7 +119,7 @@ def test_llama3_factors_by_hand():
 # ---- hostile folders ----
 
 CONFIG_CHANGES = {
-    "model_type": ("gpt2", "LlamaForCausalLM only"),
+    "model_type": ("gpt2", "the architecture is 'gpt2'; minillm runs LlamaForCausalLM and MixtralForCausalLM only"),
     "architectures": (["MistralForCausalLM"], "Mistral"),
     "attention_bias": (True, "attention_bias"),
     "mlp_bias": (True, "mlp_bias"),

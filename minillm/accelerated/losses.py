@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from minillm.accelerated.softmax import log_softmax
-from minillm.accelerated.transformer import Params, transformer
+from minillm.accelerated.transformer import Params, transformer_with_auxiliary_loss
 from minillm.axes import Tokens, checked, wide
 from minillm.config import Config
 from minillm.errors import InputError
@@ -30,7 +30,8 @@ def cross_entropy(logits: Logits, labels: Labels) -> Loss:
 @checked
 def language_model_loss(params: Params, tokens: Tokens, labels: Labels, config: Config) -> Loss:
     """As the reference."""
-    return cross_entropy(transformer(params, tokens, config), labels)
+    logits, auxiliary = transformer_with_auxiliary_loss(params, tokens, config)
+    return cross_entropy(logits, labels) + auxiliary
 
 
 @jax.jit

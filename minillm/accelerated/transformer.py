@@ -1,5 +1,6 @@
 """The decoder-only transformer, jitted: `minillm.reference.transformer` for CPU, GPU and TPU."""
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -13,6 +14,7 @@ from minillm.accelerated.attention import AttentionWeights, Causal, causal_mask,
 from minillm.accelerated.cache import KVCache, check_capacity
 from minillm.accelerated.linear import Transposed, linear
 from minillm.accelerated.mlp import swiglu
+from minillm.accelerated.moe import auxiliary_loss, moe
 from minillm.accelerated.norm import rms_norm
 from minillm.accelerated.rotary import rotary_cos_sin
 from minillm.axes import Hidden, Positions, Rotation, Tokens, checked
@@ -27,6 +29,15 @@ def transformer(params: Params, tokens: Tokens, config: Config) -> Float[Any, "*
     """As the reference."""
     check_tokens(tokens, config)
     return _transformer(params, tokens, config)
+
+
+@checked
+def transformer_with_auxiliary_loss(
+    params: Params, tokens: Tokens, config: Config
+) -> tuple[Float[Any, "*batch T V"], Float[Any, ""]]:
+    """As the reference."""
+    check_tokens(tokens, config)
+    return _transformer_with_auxiliary_loss(params, tokens, config)
 
 
 @checked
@@ -53,6 +64,12 @@ def decode(
 
 def hidden_states(params: Params, tokens: Tokens, config: Config, cache: KVCache | None = None) -> tuple[Hidden, Any]:
     """As the reference."""
+    x, filled, _ = _blocks(params, tokens, config, cache)
+    return x, filled
+
+
+def _blocks(params: Params, tokens: Tokens, config: Config, cache: KVCache | None) -> tuple[Hidden, Any, Any]:
+    """`hidden_states`, and the sum of the layers' auxiliary losses, which XLA leaves out where it is not used."""
     T, start = tokens.shape[-1], cache.length if cache else 0
     x = params["embedding"].at[tokens].get(mode="fill", fill_value=jnp.nan)
     positions = start + jnp.arange(T)
@@ -61,14 +78,25 @@ def hidden_states(params: Params, tokens: Tokens, config: Config, cache: KVCache
     window = config.sliding_window
     mask = causal_mask(T, cache.capacity, start, window) if cache else Causal(window)
     layers: list[Any] = []
+    auxiliary = jnp.zeros((), x.dtype)
     for index, layer in enumerate(params["layers"]):
         normed = rms_norm(x, layer["attention_norm"], config.norm_eps)
         weights, past = AttentionWeights(**layer["attention"]), cache.layers[index] if cache else None
         attended, past = multi_head_attention(normed, weights, config.head_dim, mask, rotation, past, start)
         x = x + attended
-        x = x + swiglu(rms_norm(x, layer["mlp_norm"], config.norm_eps), **layer["mlp"])
+        fed, loss = _feed_forward(rms_norm(x, layer["mlp_norm"], config.norm_eps), layer, config, cache is not None)
+        x, auxiliary = x + fed, auxiliary + loss
         layers.append(past)
-    return rms_norm(x, params["final_norm"], config.norm_eps), KVCache(layers, start + T) if cache else None
+    x = rms_norm(x, params["final_norm"], config.norm_eps)
+    return x, KVCache(layers, start + T) if cache else None, auxiliary
+
+
+def _feed_forward(x: Hidden, layer: Params, config: Config, cached: bool) -> tuple[Hidden, Any]:
+    """As the reference, and the auxiliary loss."""
+    if config.moe is None:
+        return swiglu(x, **layer["mlp"]), jnp.zeros((), x.dtype)
+    routing = replace(config.moe, capacity_factor=None) if cached else config.moe
+    return moe(x, layer["moe"], routing), auxiliary_loss(x, layer["moe"], routing)
 
 
 def rotation_of(positions: Positions, config: Config, dtype: Any) -> tuple[Rotation, Rotation]:
@@ -98,6 +126,12 @@ def check_tokens(tokens: Tokens, config: Config) -> None:
 def _transformer(params: Params, tokens: Tokens, config: Config) -> Float[Any, "*batch T V"]:
     x, _ = hidden_states(params, tokens, config)
     return unembed(params, x)
+
+
+@partial(jax.jit, static_argnames="config")
+def _transformer_with_auxiliary_loss(params: Params, tokens: Tokens, config: Config) -> Any:
+    x, _, auxiliary = _blocks(params, tokens, config, None)
+    return unembed(params, x), auxiliary
 
 
 @partial(jax.jit, static_argnames="config", donate_argnames="layers")

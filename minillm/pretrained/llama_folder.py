@@ -1,13 +1,14 @@
 """A model folder as Transformers saves it: config.json, and the weights in one or several safetensors files."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import ml_dtypes  # noqa: F401  teaches NumPy the name bfloat16, by which safetensors asks for it
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from minillm.config import Config
+from minillm.config import Config, MoEConfig
 from minillm.errors import ModelFileError
 from minillm.pretrained.llama_tensors import Names, build_tree, check_tensors, expected_tensors, make_config, read_all
 from minillm.pretrained.tokenizer_files import read_json
@@ -15,6 +16,9 @@ from minillm.reference.context_extension import yarn_attention_factor, yarn_fact
 
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 ARCHITECTURE = "LlamaForCausalLM"
+EXPERTS = "MixtralForCausalLM"  # the same, with a mixture of experts in every layer
+OWN_EXPERTS = "minillm_moe"  # the model type of one whose gates Mixtral does not have: only minillm reads it
+KINDS = {"llama": ARCHITECTURE, "mixtral": EXPERTS, OWN_EXPERTS: OWN_EXPERTS}
 READABLE = ("F64", "F32", "F16", "BF16")
 
 FOLDER_NAMES = Names(
@@ -33,6 +37,19 @@ FOLDER_NAMES = Names(
         "mlp.down": "model.layers.{}.mlp.down_proj.weight",
     },
 )
+
+
+def folder_names(config: Config) -> Names:
+    """What a folder calls the tensors of this model."""
+    if config.moe is None:
+        return FOLDER_NAMES
+    layer = {ours: theirs for ours, theirs in FOLDER_NAMES.layer.items() if not ours.startswith("mlp.")}
+    block = "model.layers.{}.block_sparse_moe."
+    layer["moe.router"] = f"{block}gate.weight"
+    for expert in range(config.moe.num_experts):
+        for ours, theirs in (("gate", "w1"), ("up", "w3"), ("down", "w2")):
+            layer[f"moe.experts.{ours}.{expert}"] = f"{block}experts.{expert}.{theirs}.weight"
+    return replace(FOLDER_NAMES, layer=layer)
 
 
 def read_llama_folder(folder: str | Path) -> tuple[Config, dict]:
@@ -54,7 +71,8 @@ def read_llama_folder(folder: str | Path) -> tuple[Config, dict]:
     ignored = {name for name in homes if name.endswith("rotary_emb.inv_freq")}
     if config.tied_embeddings:
         ignored.add(FOLDER_NAMES.head)
-    expected = expected_tensors(config, FOLDER_NAMES)
+    names = folder_names(config)
+    expected = expected_tensors(config, names)
     check_tensors(folder, expected, {name: tuple(part.get_shape()) for name, part in slices.items()}, ignored)
     for name in expected:
         if (kind := slices[name].get_dtype()) not in READABLE:
@@ -66,15 +84,16 @@ def read_llama_folder(folder: str | Path) -> tuple[Config, dict]:
             if not math.isfinite(out.sum()) and not np.isfinite(out).all():
                 raise ModelFileError(f"{folder}: tensor {name!r} holds weights that are infinite or not a number.")
 
-    return config, build_tree(config, FOLDER_NAMES, read_all(expected, read))
+    return config, build_tree(config, names, read_all(expected, read))
 
 
 def folder_config(path: Path, settings: dict, num_tensors: int) -> Config:
     """The `Config` that a config.json describes; `num_tensors` bounds the number of layers."""
     values = _Settings(path, settings)
-    if settings.get("model_type") != "llama" or settings.get("architectures", [ARCHITECTURE]) != [ARCHITECTURE]:
-        kind = settings.get("architectures") or settings.get("model_type")
-        raise ModelFileError(f"{path}: the architecture is {kind!r}; minillm runs {ARCHITECTURE} only.")
+    expected = KINDS.get(str(settings.get("model_type")))
+    if expected is None or settings.get("architectures", [expected]) != [expected]:
+        kind = settings.get("model_type") if expected is None else settings["architectures"]
+        raise ModelFileError(f"{path}: the architecture is {kind!r}; minillm runs {ARCHITECTURE} and {EXPERTS} only.")
     for name in ("attention_bias", "mlp_bias", "quantization_config"):
         if settings.get(name):
             raise ModelFileError(f"{path}: {name} is set, and minillm's Llama has none; take a model without it.")
@@ -104,7 +123,24 @@ def folder_config(path: Path, settings: dict, num_tensors: int) -> Config:
         rope_attention_factor=attention_factor,
         norm_eps=values.number("rms_norm_eps", 1e-6),
         tied_embeddings=settings.get("tie_word_embeddings", False) is True,
+        moe=None if expected == ARCHITECTURE else _experts(values, num_tensors),
     )
+
+
+def _experts(values: "_Settings", num_tensors: int) -> MoEConfig:
+    """The routing that stands there in our own words; else Mixtral's: a softmax over the chosen experts."""
+    path, own = values.path, values.values.get(OWN_EXPERTS)
+    num_experts = values.integer("num_local_experts")
+    if num_experts > num_tensors:
+        raise ModelFileError(f"{path}: it claims {num_experts} experts, but the folder holds {num_tensors} tensors.")
+    if values.values.get("sliding_window") is not None:
+        raise ModelFileError(f"{path}: sliding_window is set; minillm reads Mixtral without it.")
+    try:
+        if own is None:
+            return MoEConfig(num_experts, values.integer("num_experts_per_tok"), softmax="after")
+        return MoEConfig(**{**own, "num_experts": num_experts})
+    except (TypeError, ValueError) as error:
+        raise ModelFileError(f"{path}: the experts' routing makes no sense ({error}).") from error
 
 
 def _rotary(path: Path, settings: dict, head_dim: int) -> tuple[float, tuple[float, ...] | None, float]:

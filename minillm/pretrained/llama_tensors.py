@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from minillm.config import Config
+from minillm.config import Config, MoEConfig
 from minillm.errors import ModelFileError
 
 ALIGNMENT = 64  # bytes: a cache line, and what JAX needs to use an array without copying it
@@ -26,13 +27,13 @@ class Names:
     embedding: str
     final_norm: str
     head: str
-    layer: dict[str, str]  # our name within a layer, with a dot between levels -> theirs
+    layer: dict[str, str]  # our name within a layer, with a dot between levels -> theirs; a number is a row of a stack
 
 
 def make_config(path: Path, **fields) -> Config:
     """`Config`, with every complaint about its numbers naming the file that they came from."""
     for name, value in fields.items():
-        if value is None:
+        if value is None or isinstance(value, MoEConfig):
             continue
         numbers = value if isinstance(value, tuple) else (value,)
         if name not in ("tied_embeddings",) and not all(math.isfinite(n) and n > 0 for n in numbers):
@@ -54,10 +55,14 @@ def expected_tensors(config: Config, names: Names) -> dict[str, tuple[int, ...]]
         "attention.value": (kv, hidden),
         "attention.output": (hidden, query),
         "mlp_norm": (hidden,),
-        "mlp.gate": (ffn, hidden),
-        "mlp.up": (ffn, hidden),
-        "mlp.down": (hidden, ffn),
     }
+    feed_forward = {"gate": (ffn, hidden), "up": (ffn, hidden), "down": (hidden, ffn)}
+    if config.moe is None:
+        shapes |= {f"mlp.{name}": shape for name, shape in feed_forward.items()}
+    else:
+        shapes["moe.router"] = (config.moe.num_experts, hidden)
+        for expert in range(config.moe.num_experts):
+            shapes |= {f"moe.experts.{name}.{expert}": shape for name, shape in feed_forward.items()}
     expected = {names.embedding: (config.vocab_size, hidden), names.final_norm: (hidden,)}
     if not config.tied_embeddings:
         expected[names.head] = (config.vocab_size, hidden)
@@ -116,12 +121,14 @@ def build_tree(config: Config, names: Names, arrays: dict[str, np.ndarray]) -> d
     """The parameter tree of `minillm.config`; matrices are (in, out) views of the files' (out, in)."""
 
     def layer(number: int) -> dict:
-        tree: dict = {"attention": {}, "mlp": {}}
+        tree: dict = {}
         for ours, theirs in names.layer.items():
             *groups, leaf = ours.split(".")
-            home = tree[groups[0]] if groups else tree
+            home = tree
+            for group in groups:
+                home = home.setdefault(group, {})
             home[leaf] = arrays[theirs.format(number)].T
-        return tree
+        return _stacked(tree)
 
     params = {
         "embedding": arrays[names.embedding],
@@ -131,3 +138,10 @@ def build_tree(config: Config, names: Names, arrays: dict[str, np.ndarray]) -> d
     if not config.tied_embeddings:
         params["head"] = arrays[names.head].T
     return params
+
+
+def _stacked(tree: dict) -> Any:
+    """The tree with a stack in place of each dict whose names are numbers."""
+    if all(name.isdigit() for name in tree):
+        return np.stack([tree[str(row)] for row in range(len(tree))])
+    return {name: _stacked(part) if isinstance(part, dict) else part for name, part in tree.items()}

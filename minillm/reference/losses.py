@@ -18,7 +18,7 @@ from minillm.axes import Tokens, checked, wide
 from minillm.config import Config
 from minillm.errors import InputError
 from minillm.reference.softmax import log_softmax, softmax
-from minillm.reference.transformer import Params, transformer, transformer_vjp
+from minillm.reference.transformer import Params, transformer_with_auxiliary_loss, transformer_with_auxiliary_loss_vjp
 
 Logits = Float[Any, "*batch T V"]
 Labels = Int[Any, "*batch T"]
@@ -71,6 +71,8 @@ def cross_entropy_vjp(logits: Logits, labels: Labels) -> tuple[Loss, Callable[[L
 def language_model_loss(params: Params, tokens: Tokens, labels: Labels, config: Config) -> Loss:
     """`cross_entropy` of a transformer's logits; the label of a place is the token that should follow it.
 
+    With experts their auxiliary losses are added: this is what training follows, not what the text costs.
+
     >>> from minillm.config import TINY
     >>> from minillm.reference.transformer import init_params
     >>> text = np.array([1, 2, 3, 4])
@@ -78,7 +80,8 @@ def language_model_loss(params: Params, tokens: Tokens, labels: Labels, config: 
     >>> bool(abs(loss - np.log(7)) < 0.1)  # a fresh model knows nothing
     True
     """
-    return cross_entropy(transformer(params, tokens, config), labels)
+    logits, auxiliary = transformer_with_auxiliary_loss(params, tokens, config)
+    return cross_entropy(logits, labels) + auxiliary
 
 
 @checked
@@ -97,13 +100,14 @@ def language_model_loss_vjp(
     >>> dparams["embedding"].shape
     (7, 4)
     """
-    logits, transformer_back = transformer_vjp(params, tokens, config)
+    (logits, auxiliary), transformer_back = transformer_with_auxiliary_loss_vjp(params, tokens, config)
     loss, loss_back = cross_entropy_vjp(logits, labels)
 
     def vjp(g: Loss) -> tuple[Params]:
-        return transformer_back(*loss_back(g))
+        [dlogits] = loss_back(g)
+        return transformer_back((dlogits, g))
 
-    return loss, vjp
+    return loss + auxiliary, vjp
 
 
 def _check_labels(labels: Labels, vocab_size: int) -> None:

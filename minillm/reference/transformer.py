@@ -6,11 +6,13 @@
     logits  = rms_norm(x_L) head,    p(next token) = softmax(logits)
 
 This is the Llama form (Touvron et al. 2023, section 2.2): normalisation before each sub-layer, rotary
-positions, gated feed-forward, no biases. The parameter tree is in `minillm.config`. Our V is the paper's
-vocabulary, our D its dimension.
+positions, gated feed-forward, no biases. With `config.moe` the feed-forward layers are mixtures of experts
+(`minillm.reference.moe`), and training adds their auxiliary losses. The parameter tree is in `minillm.config`. Our V
+is the paper's vocabulary, our D its dimension.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -23,6 +25,7 @@ from minillm.reference.attention import AttentionWeights, causal_mask, multi_hea
 from minillm.reference.cache import KVCache, check_capacity
 from minillm.reference.linear import embedding, embedding_vjp, linear_vjp
 from minillm.reference.mlp import swiglu, swiglu_vjp
+from minillm.reference.moe import auxiliary_loss_vjp, init_moe_params, moe, moe_vjp
 from minillm.reference.norm import rms_norm, rms_norm_vjp
 from minillm.reference.rotary import rotary_cos_sin
 
@@ -50,9 +53,14 @@ def init_params(config: Config, rng: np.random.Generator, dtype: Any = np.float3
     for _ in range(config.num_layers):
         attention = {"query": normal(D, NH), "key": normal(D, KH), "value": normal(D, KH)}
         attention["output"] = normal(NH, D, deviation=ends)
-        mlp = {"gate": normal(D, F), "up": normal(D, F), "down": normal(F, D, deviation=ends)}
+        if config.moe:
+            experts = init_moe_params(config.moe, D, F, rng, dtype=dtype)
+            experts["experts"]["down"] *= np.asarray(ends / 0.02, dtype)
+            fed = {"moe": experts}
+        else:
+            fed = {"mlp": {"gate": normal(D, F), "up": normal(D, F), "down": normal(F, D, deviation=ends)}}
         norms = {"attention_norm": np.ones(D, dtype), "mlp_norm": np.ones(D, dtype)}
-        params["layers"].append({"attention": attention, "mlp": mlp, **norms})
+        params["layers"].append({"attention": attention, **fed, **norms})
     if not config.tied_embeddings:
         params["head"] = normal(D, V)
     return params
@@ -87,23 +95,55 @@ def transformer_vjp(
     >>> dparams["layers"][0]["mlp"]["down"].shape
     (5, 4)
     """
+    (logits, _), back = transformer_with_auxiliary_loss_vjp(params, tokens, config)
+    return logits, lambda g: back((g, np.zeros((), g.dtype)))
+
+
+@checked
+def transformer_with_auxiliary_loss(
+    params: Params, tokens: Tokens, config: Config
+) -> tuple[Float[Any, "*batch T V"], Float[Any, ""]]:
+    """`transformer`, and the sum of its layers' auxiliary losses: 0 without experts.
+
+    >>> from minillm.config import TINY
+    >>> float(transformer_with_auxiliary_loss(init_params(TINY, np.random.default_rng(0)), np.array([1]), TINY)[1])
+    0.0
+    """
+    return transformer_with_auxiliary_loss_vjp(params, tokens, config)[0]
+
+
+@checked
+def transformer_with_auxiliary_loss_vjp(
+    params: Params, tokens: Tokens, config: Config
+) -> tuple[tuple[Float[Any, "*batch T V"], Float[Any, ""]], Callable[[Any], tuple[Params]]]:
+    """Both and their gradient, in the form of `jax.vjp`: the upstream is a pair. Each layer's loss has that of the sum.
+
+    >>> from minillm.config import TINY
+    >>> params = init_params(TINY, np.random.default_rng(0))
+    >>> _, vjp = transformer_with_auxiliary_loss_vjp(params, np.array([[1, 2, 3]]), TINY)
+    >>> vjp((np.ones((1, 3, 7), np.float32), 1.0))[0]["embedding"].shape
+    (7, 4)
+    """
     check_tokens(tokens, config)
     x, embedding_back = embedding_vjp(params["embedding"], tokens)
     T = tokens.shape[-1]
     rotation = rotation_of(np.arange(T), config, x.dtype)
     mask, blocks_back = causal_mask(T, T, window=config.sliding_window), []
+    auxiliary = np.zeros((), x.dtype)
     for layer in params["layers"]:
-        x, block_back = _block_vjp(x, layer, mask, rotation, config)
+        (x, loss), block_back = _block_vjp(x, layer, mask, rotation, config)
+        auxiliary = auxiliary + loss
         blocks_back.append(block_back)
     x, norm_back = rms_norm_vjp(x, params["final_norm"], config.norm_eps)
     logits, head_back = linear_vjp(x, params["head"] if "head" in params else params["embedding"].T)
 
-    def vjp(g: Float[Any, "*batch T V"]) -> tuple[Params]:
+    def vjp(upstream: tuple[Float[Any, "*batch T V"], Float[Any, ""]]) -> tuple[Params]:
+        g, g_auxiliary = upstream
         dx, dhead = head_back(g)
         dx, dfinal_norm = norm_back(dx)
         dlayers: list[Params] = []
         for block_back in reversed(blocks_back):
-            dx, dlayer = block_back(dx)
+            dx, dlayer = block_back(dx, g_auxiliary)
             dlayers = [dlayer, *dlayers]
         [dembedding] = embedding_back(dx)
         dparams = {"embedding": dembedding, "layers": dlayers, "final_norm": dfinal_norm}
@@ -111,28 +151,52 @@ def transformer_vjp(
             return ({**dparams, "head": dhead},)
         return ({**dparams, "embedding": dembedding + dhead.T},)
 
-    return logits, vjp
+    return (logits, auxiliary.astype(x.dtype)), vjp
 
 
-def _block_vjp(x: Hidden, layer: Params, mask: Any, rotation: Any, config: Config) -> tuple[Hidden, Callable[..., Any]]:
+def _block_vjp(x: Hidden, layer: Params, mask: Any, rotation: Any, config: Config) -> tuple[Any, Callable[..., Any]]:
     """One block and its gradient. x + f(x) has the derivative 1 + f': the upstream passes by f, and through it."""
     normed, attention_norm_back = rms_norm_vjp(x, layer["attention_norm"], config.norm_eps)
     weights = AttentionWeights(**layer["attention"])
     attended, attention_back = multi_head_attention_vjp(normed, weights, config.head_dim, mask, rotation)
     middle = x + attended
     normed, mlp_norm_back = rms_norm_vjp(middle, layer["mlp_norm"], config.norm_eps)
-    fed, mlp_back = swiglu_vjp(normed, **layer["mlp"])
+    (fed, loss), fed_back = _feed_forward_vjp(normed, layer, config)
 
-    def vjp(g: Hidden) -> tuple[Hidden, Params]:
-        dnormed, *dmlp = mlp_back(g)
+    def vjp(g: Hidden, g_auxiliary: Any) -> tuple[Hidden, Params]:
+        dnormed, dfed = fed_back(g, g_auxiliary)
         dmiddle, dmlp_norm = mlp_norm_back(dnormed)
         dmiddle = g + dmiddle
         dnormed, dattention = attention_back(dmiddle)
         dx, dattention_norm = attention_norm_back(dnormed)
-        dlayer = {"attention": dattention._asdict(), "mlp": dict(zip(("gate", "up", "down"), dmlp, strict=True))}
+        dlayer = {"attention": dattention._asdict(), **dfed}
         return dmiddle + dx, {**dlayer, "attention_norm": dattention_norm, "mlp_norm": dmlp_norm}
 
-    return middle + fed, vjp
+    return (middle + fed, loss), vjp
+
+
+def _feed_forward_vjp(x: Hidden, layer: Params, config: Config) -> tuple[Any, Callable[..., Any]]:
+    """A block's second part and its auxiliary loss, and the gradient of both."""
+    if config.moe is None:
+        fed, mlp_back = swiglu_vjp(x, **layer["mlp"])
+
+        def dense_vjp(g: Hidden, _: Any) -> tuple[Hidden, Params]:
+            dx, *dmlp = mlp_back(g)
+            return dx, {"mlp": dict(zip(("gate", "up", "down"), dmlp, strict=True))}
+
+        return (fed, np.zeros((), x.dtype)), dense_vjp
+    fed, moe_back = moe_vjp(x, layer["moe"], config.moe)
+    loss, loss_back = auxiliary_loss_vjp(x, layer["moe"], config.moe)
+
+    def vjp(g: Hidden, g_auxiliary: Any) -> tuple[Hidden, Params]:
+        (dx, dmoe), (dx_loss, dmoe_loss) = moe_back(g), loss_back(g_auxiliary)
+        return dx + dx_loss, {"moe": _sum(dmoe, dmoe_loss)}
+
+    return (fed, loss), vjp
+
+
+def _sum(tree: Any, other: Any) -> Any:
+    return {name: _sum(tree[name], other[name]) for name in tree} if isinstance(tree, dict) else tree + other
 
 
 @checked
@@ -185,9 +249,16 @@ def hidden_states(params: Params, tokens: Tokens, config: Config, cache: KVCache
         weights, past = AttentionWeights(**layer["attention"]), cache.layers[index] if cache else None
         attended, past = multi_head_attention(normed, weights, config.head_dim, mask, rotation, past, start)
         x = x + attended
-        x = x + swiglu(rms_norm(x, layer["mlp_norm"], config.norm_eps), **layer["mlp"])
+        x = x + _feed_forward(rms_norm(x, layer["mlp_norm"], config.norm_eps), layer, config, cache is not None)
         layers.append(past)
     return rms_norm(x, params["final_norm"], config.norm_eps), KVCache(layers, start + T) if cache else None
+
+
+def _feed_forward(x: Hidden, layer: Params, config: Config, cached: bool) -> Hidden:
+    """A block's second part. Where text is read in pieces no expert is ever full: it would depend on the pieces."""
+    if config.moe is None:
+        return swiglu(x, **layer["mlp"])
+    return moe(x, layer["moe"], replace(config.moe, capacity_factor=None) if cached else config.moe)
 
 
 def rotation_of(positions: Positions, config: Config, dtype: Any) -> tuple[Rotation, Rotation]:

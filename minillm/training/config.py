@@ -4,7 +4,7 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any
 
-from minillm.config import Config
+from minillm.config import Config, MoEConfig
 from minillm.data.tokenisation import KINDS
 from minillm.devices import DEVICES
 from minillm.errors import InputError
@@ -35,6 +35,7 @@ class ModelShape:
     rope_theta: float = 10000.0
     norm_eps: float = 1e-5
     tied_embeddings: bool = True
+    moe: MoEConfig | None = None  # a table [model.moe]: the feed-forward layers are experts, each of width ffn_dim
 
     def config(self, vocab_size: int) -> Config:
         """The model for a vocabulary.
@@ -48,7 +49,7 @@ class ModelShape:
             )
         if self.context_length < 1:
             raise InputError(f"model: context_length is {self.context_length}; it must be at least 1.")
-        given = dataclasses.asdict(self)
+        given = dataclasses.asdict(self) | {"moe": self.moe}
         given["num_kv_heads"] = self.num_heads if self.num_kv_heads is None else self.num_kv_heads
         given["head_dim"] = self.model_dim // self.num_heads if self.head_dim is None else self.head_dim
         given["ffn_dim"] = -(-self.model_dim // 3) * 8 if self.ffn_dim is None else self.ffn_dim
@@ -112,5 +113,8 @@ class TrainConfig:
         check_schedule(self.learning_rate, self.warmup_steps, total, decay, self.final_fraction)
 
     def as_dict(self) -> dict[str, Any]:
-        """The settings as they would stand in TOML, those left to their default None included."""
-        return dataclasses.asdict(self)
+        """The settings as they would stand in TOML, those left to None included, but for whole tables."""
+        settings = dataclasses.asdict(self)
+        if self.model.moe is None:
+            del settings["model"]["moe"]
+        return settings

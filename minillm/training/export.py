@@ -1,6 +1,10 @@
-"""A trained model as a folder that `open_model`, and Transformers, read: config.json, safetensors, tokenizer.json."""
+"""A trained model as a folder that `open_model`, and Transformers, read: config.json, safetensors, tokenizer.json.
+
+A model with experts is a Mixtral, if its gates are Mixtral's; else Transformers is told that it cannot read it.
+"""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +15,7 @@ from tokenizers import Tokenizer as Backend
 from minillm.config import Config
 from minillm.course.files import whole_file
 from minillm.errors import InputError
-from minillm.pretrained.llama_folder import ARCHITECTURE, FOLDER_NAMES, SINGLE
+from minillm.pretrained.llama_folder import KINDS, OWN_EXPERTS, SINGLE, folder_names
 
 
 def export_model(folder: Path, config: Config, params: Any, tokenizer: Backend) -> None:
@@ -19,7 +23,7 @@ def export_model(folder: Path, config: Config, params: Any, tokenizer: Backend) 
     described = {
         "tokenizer.json": tokenizer.to_str(pretty=True).encode("utf-8"),
         "config.json": (json.dumps(folder_settings(config), indent=2) + "\n").encode("utf-8"),
-        SINGLE: save(folder_tensors(params), metadata={"format": "pt"}),
+        SINGLE: save(folder_tensors(config, params), metadata={"format": "pt"}),
     }
     for name, content in described.items():
         with whole_file(folder / name) as temporary:
@@ -32,9 +36,17 @@ def folder_settings(config: Config) -> dict[str, Any]:
         raise InputError(
             "A model with rope_factors or a sliding window has no place in a Llama folder; leave them out."
         )
+    kind, experts = "llama", dict[str, Any]()
+    if config.moe:
+        # Mixtral divides by the sum of the chosen shares whatever k is; we do so where there are several.
+        as_mixtral = config.moe.softmax == "after" or (config.moe.k > 1 and config.moe.renormalise)
+        kind = "mixtral" if as_mixtral else OWN_EXPERTS
+        experts = {"num_local_experts": config.moe.num_experts, "num_experts_per_tok": config.moe.k}
+        experts |= {"sliding_window": None, OWN_EXPERTS: asdict(config.moe)}
     return {
-        "architectures": [ARCHITECTURE],
-        "model_type": "llama",
+        "architectures": [KINDS[kind]],
+        "model_type": kind,
+        **experts,
         "vocab_size": config.vocab_size,
         "num_hidden_layers": config.num_layers,
         "hidden_size": config.model_dim,
@@ -55,15 +67,16 @@ def folder_settings(config: Config) -> dict[str, Any]:
     }
 
 
-def folder_tensors(params: Any) -> dict[str, np.ndarray]:
+def folder_tensors(config: Config, params: Any) -> dict[str, np.ndarray]:
     """The parameter tree under the file's names, matrices turned to (out, in) as files have them."""
-    tensors = {FOLDER_NAMES.embedding: params["embedding"], FOLDER_NAMES.final_norm: params["final_norm"]}
+    names = folder_names(config)
+    tensors = {names.embedding: params["embedding"], names.final_norm: params["final_norm"]}
     if "head" in params:
-        tensors[FOLDER_NAMES.head] = np.transpose(params["head"])
+        tensors[names.head] = np.transpose(params["head"])
     for number, layer in enumerate(params["layers"]):
-        for ours, theirs in FOLDER_NAMES.layer.items():
+        for ours, theirs in names.layer.items():
             leaf = layer
             for part in ours.split("."):
-                leaf = leaf[part]
+                leaf = leaf[int(part) if part.isdigit() else part]
             tensors[theirs.format(number)] = np.transpose(leaf)  # a vector stays as it is
     return {name: np.ascontiguousarray(tensor, np.float32) for name, tensor in tensors.items()}

@@ -32,10 +32,10 @@ def check_same_run(config: TrainConfig, corpus_sha256: str, info: dict[str, Any]
     """
     before, now = _flat(info["settings"]), _flat(config.as_dict())
     free = FREE | {"steps"} if config.schedule == "constant" else FREE
-    for name in sorted(now.keys() - free):
-        if before.get(name) != now[name]:
+    for name in sorted((now.keys() | before.keys()) - free):
+        if before.get(name) != now.get(name):
             raise InputError(
-                f"The run in {config.out} was begun with {name} {before.get(name)!r}, not {now[name]!r}; "
+                f"The run in {config.out} was begun with {name} {before.get(name)!r}, not {now.get(name)!r}; "
                 "put it back, or begin again with --fresh."
             )
     if info["corpus_sha256"] != corpus_sha256:

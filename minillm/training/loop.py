@@ -159,7 +159,7 @@ class Run:
         evaluated: TrainState | None = None,
     ) -> None:
         """Wait for a step, look at its figures, and keep them; with those of validation where a state is given."""
-        values = {name: float(value) for name, value in measured._asdict().items()}
+        values = {name: float(value) for name, value in measured._asdict().items() if value is not None}
         since, at = self._mark
         speed = self._tokens * (done - since) / (time.perf_counter() - at)
         if evaluated is not None:

@@ -93,10 +93,11 @@ def _unknown(name: str, known: list[str]) -> str:
 def _value(name: str, kind: Any, value: Any) -> Any:
     """The value where it is of the field's kind; a whole number also serves as a float."""
     kinds = get_args(kind) if get_origin(kind) is types.UnionType else (kind,)
-    if isinstance(kind, type) and dataclasses.is_dataclass(kind):
-        if not isinstance(value, Mapping):
-            raise InputError(f"{name} is {value!r}; it must be a table, [{name}].")
-        return _build(kind, value, f"{name}.")
+    for table in kinds:
+        if isinstance(table, type) and dataclasses.is_dataclass(table):
+            if not isinstance(value, Mapping):
+                raise InputError(f"{name} is {value!r}; it must be a table, [{name}].")
+            return _build(table, value, f"{name}.")
     if float in kinds and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if isinstance(value, kinds) and (not isinstance(value, bool) or bool in kinds):

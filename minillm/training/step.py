@@ -14,7 +14,7 @@ from jax.sharding import Mesh
 
 from minillm.accelerated import optimizer, schedules
 from minillm.accelerated.losses import IGNORED, cross_entropy
-from minillm.accelerated.transformer import Params, transformer
+from minillm.accelerated.transformer import Params, transformer_with_auxiliary_loss
 from minillm.axes import Tokens, wide
 from minillm.config import Config
 from minillm.reference.transformer import init_params
@@ -36,6 +36,7 @@ class Measured(NamedTuple):
     loss: Any
     gradient_norm: Any  # before clipping
     learning_rate: Any
+    auxiliary_loss: Any = None  # of the experts, where there are any: what training adds to the loss
 
 
 def init_state(config: TrainConfig, model: Config) -> TrainState:
@@ -46,8 +47,17 @@ def init_state(config: TrainConfig, model: Config) -> TrainState:
 
 def loss_function(params: Params, tokens: Tokens, labels: Tokens, model: Config, dtype: Any = np.float32) -> Any:
     """Mean nats of the next token, computed in `dtype` up to the logits and in at least float32 from there."""
+    return training_losses(params, tokens, labels, model, dtype)[1][0]
+
+
+def training_losses(
+    params: Params, tokens: Tokens, labels: Tokens, model: Config, dtype: Any = np.float32
+) -> tuple[Any, tuple[Any, Any]]:
+    """What training follows; and its two parts, `loss_function` and the experts' auxiliary losses."""
     cast = jax.tree.map(lambda p: p.astype(dtype), params)
-    return cross_entropy(wide(transformer(cast, tokens, model)), labels)
+    logits, auxiliary = transformer_with_auxiliary_loss(cast, tokens, model)
+    loss, auxiliary = cross_entropy(wide(logits), labels), wide(auxiliary)
+    return loss + auxiliary, (loss, auxiliary)
 
 
 def learning_rate(config: TrainConfig, step: Any) -> Any:
@@ -67,12 +77,13 @@ def make_step(
     dtype = jnp.dtype(config.dtype)
 
     def step(state: TrainState, tokens: Tokens, labels: Tokens) -> tuple[TrainState, Measured]:
-        loss, gradients = jax.value_and_grad(loss_function)(state.params, tokens, labels, model, dtype)
+        follow = jax.value_and_grad(training_losses, has_aux=True)
+        (_, (loss, auxiliary)), gradients = follow(state.params, tokens, labels, model, dtype)
         norm, rate = optimizer.global_norm(gradients), learning_rate(config, state.step)
         if config.clip_norm is not None:
             gradients = optimizer.clip_by_global_norm(gradients, config.clip_norm)
         params, kept = update(config, gradients, state, rate)
-        return TrainState(state.step + 1, params, kept), Measured(loss, norm, rate)
+        return TrainState(state.step + 1, params, kept), Measured(loss, norm, rate, auxiliary if model.moe else None)
 
     whole = parameter_sharding(mesh)
     return jax.jit(step, donate_argnums=0, out_shardings=(whole, whole))

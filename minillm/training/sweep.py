@@ -29,7 +29,7 @@ from minillm.accelerated.transformer import Params, transformer
 from minillm.config import Config
 from minillm.errors import InputError
 from minillm.reference.transformer import init_params
-from minillm.training.step import TrainState, loss_function
+from minillm.training.step import TrainState, training_losses
 
 CLIP_NORM = 1.0
 Job, Result = TypeVar("Job"), TypeVar("Result")
@@ -93,7 +93,8 @@ def side_by_side(function: Callable[[Job], Result], jobs: Iterable[Job], threads
 
 @partial(jax.jit, static_argnames="config", donate_argnames="state")
 def _step(state: TrainState, rows: Any, rate: Any, config: Config) -> tuple[TrainState, Any]:
-    loss, gradients = jax.value_and_grad(loss_function)(state.params, rows[:, :-1], rows[:, 1:], config)
+    follow = jax.value_and_grad(training_losses, has_aux=True)
+    (_, (loss, _)), gradients = follow(state.params, rows[:, :-1], rows[:, 1:], config)
     gradients = clip_by_global_norm(gradients, CLIP_NORM)
     params, kept = adamw_update(gradients, state.optimizer, state.params, rate)
     return TrainState(state.step + 1, params, kept), loss
