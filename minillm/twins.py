@@ -145,6 +145,11 @@ ALONE = {
             "grouped.dropless",
         )
     },
+    "accelerated.moe.router": "a step of moe that the experts on many devices share; held through moe",
+    **{
+        f"accelerated.expert_parallel.{name}": "one device has no exchange; test_expert_parallel.py holds it to moe"
+        for name in ("expert_parallel_moe", "expert_shardings")
+    },
     "reference.transformer.init_params": "draws from a NumPy generator; both sides use the tree it makes",
     "accelerated.attention.attention_over_cache": "the fixed shapes of jit ask for it; held through prefill and decode",
     **{

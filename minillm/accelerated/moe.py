@@ -47,7 +47,7 @@ def auxiliary_loss(
 
 @partial(jax.jit, static_argnames="config")
 def _moe(x: Vectors, params: Params, config: MoEConfig, token_mask: Any, noise: Any) -> Vectors:
-    rows, logits, real = _router(x, params, token_mask, noise)
+    rows, logits, real = router(x, params, token_mask, noise)
     routing = route(logits, config, real, params.get("selection_bias"))
     capacity = config.capacity(len(rows))
     out = mixture(rows, routing.gates, routing.experts, routing.kept, params["experts"], capacity)
@@ -58,13 +58,13 @@ def _moe(x: Vectors, params: Params, config: MoEConfig, token_mask: Any, noise: 
 
 @partial(jax.jit, static_argnames="config")
 def _auxiliary_loss(x: Vectors, params: Params, config: MoEConfig, token_mask: Any, noise: Any) -> Loss:
-    _, logits, real = _router(x, params, token_mask, noise)
+    _, logits, real = router(x, params, token_mask, noise)
     experts = route(logits, config, real, params.get("selection_bias")).experts
     balance, z = load_balancing_loss(logits, experts, real), router_z_loss(logits, real)
     return (config.balance_weight * balance + config.z_weight * z).astype(x.dtype)
 
 
-def _router(x: Vectors, params: Params, token_mask: Any, noise: Any) -> tuple[Any, Any, Any]:
+def router(x: Vectors, params: Params, token_mask: Any = None, noise: Any = None) -> tuple[Any, Any, Any]:
     """All tokens in one row, their logits, and which are real; the others are 0, so that no NaN of theirs spreads."""
     rows = x.reshape(-1, x.shape[-1])
     mask = jnp.ones(len(rows), bool) if token_mask is None else token_mask.reshape(-1)
@@ -100,7 +100,7 @@ _finite_linear.defvjp(_finite_linear_forward, _finite_linear_backward)
 def _check(x: Vectors, params: Params, token_mask: Any, noise: Any) -> None:
     """Refuse logits that are not finite, where they are known."""
     if not any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((x, params, token_mask, noise))):
-        _, logits, _ = _router(x, params, token_mask, noise)
+        _, logits, _ = router(x, params, token_mask, noise)
         real_tokens(logits, None if token_mask is None else token_mask.reshape(-1))
 
 
