@@ -67,7 +67,7 @@ TWINS = (
     Twin("transformer", "transformer", float32=1e-5, gradient=("params",)),
     Twin("losses", "cross_entropy", gradient=("logits",)),
     # A composition of the two above: the gradient's comparer holds its value as well.
-    Twin("transformer", "transformer_with_auxiliary_loss", generic=False, gradient=()),  # tests/test_moe_transformer.py
+    Twin("transformer", "transformer_with_auxiliary_loss", float32=1e-5),
     Twin("losses", "language_model_loss", float32=2e-6, generic=False, gradient=("params",)),
     Twin("scaling_fit", "huber_objective", batched=False, gradient=("five",)),
     Twin("gates", "softmax_gates", gradient=("router_logits",)),

@@ -316,6 +316,7 @@ problems = {
     "flash_attention.flash_attention": flash_problems(),
     "cache.append": append_problems(),
     "transformer.transformer": transformer_problems(),
+    "transformer.transformer_with_auxiliary_loss": transformer_problems(),
     "losses.cross_entropy": st.tuples(arrays((2, 5, 7)), label_arrays(7, 2, 5)),
     "losses.language_model_loss": loss_problems(),
     "scaling_fit.huber_objective": fit_problems(),
