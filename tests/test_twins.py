@@ -255,7 +255,7 @@ def test_the_registry_names_only_what_exists():
 
 def test_every_gradient_by_hand_has_its_function_and_its_test():
     found = {name.removesuffix("_vjp") for name, _ in public_functions(minillm.reference) if name.endswith("_vjp")}
-    # Its upstream is a pair, which the comparer does not draw; language_model_loss holds it, and test_moe_transformer.py.
+    # Its upstream is a pair, which the comparer does not draw: language_model_loss and test_moe_transformer.py hold it.
     found -= {"reference.transformer.transformer_with_auxiliary_loss"}
     assert found - set(ALONE) == {f"reference.{twin}" for twin in WITH_GRADIENT}
     assert not [name for name, _ in public_functions(minillm.accelerated) if name.endswith("_vjp")]
