@@ -9,6 +9,16 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
+import numpy as np
+
+
+def with_fixed_signs(decomposition: Any) -> Any:
+    """A singular value decomposition in which the largest number of every u_i is positive: else its sign is free."""
+    u, s, vt = map(np.asarray, decomposition)
+    place = np.argmax(np.abs(u), axis=-2, keepdims=True)
+    signs = np.where(np.take_along_axis(u, place, axis=-2) < 0, -1, 1).astype(u.dtype)
+    return u * signs, s, np.swapaxes(signs, -1, -2) * vt
+
 
 @dataclass(frozen=True)
 class Twin:
@@ -22,6 +32,7 @@ class Twin:
     batched: bool = True  # takes any leading batch axes, so that vmap must equal the batched call
     generic: bool = True  # the one comparer can call it; otherwise a test of its own does, in test_<module>.py
     gradient: tuple[str, ...] = ()  # the arguments that the reference's `<name>_vjp` differentiates by, in order
+    canonical: Callable[[Any], Any] = lambda output: output  # of outputs that are not unique, the form that is compared
 
     @property
     def reference(self) -> Callable[..., Any]:
@@ -91,6 +102,19 @@ TWINS = (
     Twin("experts", "check_experts", generic=False),
     Twin("moe", "moe", float32=4e-6, gradient=("x", "params")),
     Twin("moe", "auxiliary_loss", gradient=("x", "params")),
+    Twin("svd", "jacobi_svd", float32=1e-5, canonical=with_fixed_signs),
+    Twin("svd", "with_missing_directions", generic=False),
+    Twin("svd", "underflow", generic=False),
+    Twin("svd", "check_finite", generic=False),
+    Twin("svd", "check_rank", generic=False),
+    # Its gradient has an upstream of three parts: tests/test_svd.py holds it.
+    Twin("low_rank", "truncated_svd", float32=1e-5, canonical=with_fixed_signs),
+    Twin("low_rank", "low_rank_approximation", float32=1e-5, gradient=("matrix",)),
+    Twin("low_rank", "randomized_svd", float32=1e-5, batched=False, canonical=with_fixed_signs),
+    Twin("low_rank", "explained_energy"),
+    Twin("low_rank", "effective_rank", float32=4e-6),
+    Twin("low_rank", "numerical_rank", exact=True),
+    Twin("low_rank", "check_samples", generic=False),
     Twin("transformer", "prefill", float32=1e-5, batched=False),
     Twin("transformer", "decode", float32=1e-5, batched=False),
     Twin("sampling", "top_k_mask", exact=True),
@@ -166,6 +190,12 @@ ALONE = {
     },
     "reference.scaling_fit.fit_power_law": "a line through a handful of points: nothing to compile",
     "reference.scaling_fit.isoflop_minimum": "a parabola, and an error where it has no minimum",
+    "reference.svd.power_svd": "a form kept for teaching; test_svd.py holds it to the others",
+    "reference.bidiagonal.golub_kahan_svd": "what LAPACK does: its turns follow one another, of no use to a GPU or TPU",
+    "reference.bidiagonal.bidiagonalise": "the first half of golub_kahan_svd",
+    "reference.svd.stack_svds": "loops over a batch, which the twin does at once",
+    "accelerated.svd.inverse_or_zero": "a step of gradients",
+    "accelerated.svd.svd_gradient": "the reference has it in truncated_svd_vjp; test_svd.py holds them together",
     "reference.linear.embedding": "the twin looks up in hidden_states, where an unknown id gives NaN",
     "accelerated.linear.transpose_weights": "a memory layout; test_linear.py holds it to changing no result",
     "accelerated.causal_attention.causal_attention": "attention with a causal mask; test_causal_attention.py holds it",

@@ -296,6 +296,27 @@ def moe_problems(draw):
     return normal(seed + 60, 2, 3, 7), params, config, mask, noise
 
 
+@st.composite
+def matrices(draw, *shapes):
+    """With singular values apart, 1, 1/2, 1/4, ..., so that their directions are determined."""
+    *batch, rows, columns = draw(st.sampled_from(shapes))
+    R = min(rows, columns)
+    left, _ = np.linalg.qr(normal(draw(seeds), *batch, rows, R))
+    right, _ = np.linalg.qr(normal(draw(seeds), *batch, columns, R))
+    return (left * 2.0 ** -np.arange(R)) @ np.swapaxes(right, -1, -2)
+
+
+@st.composite
+def randomized_problems(draw):
+    matrix = draw(matrices((13, 7), (7, 11)))
+    return matrix, 2, normal(draw(seeds), matrix.shape[-1], 5), draw(st.sampled_from([2, 3]))
+
+
+singular_values = st.sampled_from([(5,), (2, 3)]).flatmap(
+    lambda shape: hnp.arrays(np.float64, shape, elements=st.sampled_from([0.0, 1e-3, 0.125, 1.0, 7.0]))
+)
+
+
 problems = {
     "linear.linear": linear_problems(),
     "softmax.softmax": vectors.flatmap(arrays).map(lambda x: (x,)),
@@ -348,6 +369,13 @@ problems = {
     "experts.mixture": mixture_problems(),
     "moe.moe": moe_problems(),
     "moe.auxiliary_loss": moe_problems(),
+    "svd.jacobi_svd": st.tuples(matrices((7, 5), (3, 5), (2, 3, 3), (1, 3), (5, 1))),
+    "low_rank.truncated_svd": st.tuples(matrices((7, 5), (3, 5), (2, 3, 3)), st.sampled_from([1, 3])),
+    "low_rank.low_rank_approximation": st.tuples(matrices((7, 5), (3, 5), (2, 3, 3)), st.sampled_from([1, 3])),
+    "low_rank.randomized_svd": randomized_problems(),
+    "low_rank.explained_energy": st.tuples(singular_values),
+    "low_rank.effective_rank": st.tuples(singular_values),
+    "low_rank.numerical_rank": st.tuples(singular_values, st.just(5), st.just(7)),
     "transformer.prefill": prefill_problems(),
     "transformer.decode": decode_problems(),
     "sampling.top_k_mask": st.tuples(separated_logits(3, 11), st.sampled_from([1, 4, 50])),

@@ -1,0 +1,218 @@
+"""Low rank: the few directions that matter of a matrix, and what leaving out the rest costs.
+
+    A_r = sum of the r largest s_i u_i v_i^T,    |A - A_r|_F^2 = sum_{i > r} s_i^2       (Eckart & Young 1936)
+
+No matrix of rank r is nearer. `randomized_svd` finds nearly the same without the whole decomposition: it multiplies a
+few random vectors by A, which points them where A is long, and decomposes what A does there (Halko et al. 2011,
+algorithms 4.4 and 5.1). Energy is s^2, never s.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from minillm.axes import checked, wide
+from minillm.errors import InputError
+from minillm.reference.svd import SVD, Matrices, Matrix, check_finite, check_rank, jacobi_svd
+
+SingularValues = Float[Any, "*batch R"]
+
+
+@checked
+def truncated_svd(matrix: Matrices, rank: int) -> SVD:
+    """The `rank` largest singular values and their directions.
+
+    >>> truncated_svd(np.diag([1.0, 3.0, 2.0]), 2).s
+    array([3., 2.])
+    """
+    check_rank(rank, matrix.shape[-2:], "truncated_svd")
+    u, s, vt = jacobi_svd(matrix)
+    return SVD(u[..., :rank], s[..., :rank], vt[..., :rank, :])
+
+
+@checked
+def truncated_svd_vjp(matrix: Matrices, rank: int) -> tuple[SVD, Callable[[SVD], tuple[Matrices]]]:
+    """`truncated_svd` and its gradient, in the form of `jax.vjp`.
+
+    Write dP = U^T dA V, in the basis of all singular vectors, and split it in a symmetric part Y and an antisymmetric
+    part Z. Differentiating A = U S V^T, where U^T dU and V^T dV are antisymmetric, gives ds_i = dP_ii and
+
+        (U^T dU)_ij = Y_ij / (s_j - s_i) + Z_ij / (s_j + s_i),     (V^T dV)_ij = Y_ij / (s_j - s_i) - Z_ij / (s_j + s_i)
+
+    and outside the thin basis (I - U U^T) dU = (I - U U^T) dA V / S, likewise of V. Read backwards, with E_ij =
+    1 / (s_j - s_i), G_ij = 1 / (s_j + s_i), X = U^T gU and W = V^T gV:
+
+        dA = U [sym(E * (X + W)) + anti(G * (X - W)) + diag(gs)] V^T + (I - U U^T) gU / S V^T + U / S gV^T (I - V V^T)
+
+    Directions that were left out take part, with g = 0. Of equal singular values only the space is determined: their
+    directions jump, and have no gradient. E is 0 there, as G and 1 / s are at 0: finite, and right for what depends on
+    the space or on the singular values alone. For their product there is `low_rank_approximation_vjp`.
+
+    >>> truncated_svd_vjp(np.diag([3.0, 2.0]), 1)[1](SVD(np.zeros((2, 1)), np.ones(1), np.zeros((1, 2))))[0] + 0.0
+    array([[1., 0.],
+           [0., 0.]])
+    """
+    check_rank(rank, matrix.shape[-2:], "truncated_svd")
+    u, s, vt = jacobi_svd(matrix)
+
+    def vjp(g: SVD) -> tuple[Matrices]:
+        left_out = s.shape[-1] - rank
+        gu = np.concatenate([g.u, np.zeros((*u.shape[:-1], left_out), u.dtype)], axis=-1)
+        gs = np.concatenate([g.s, np.zeros((*s.shape[:-1], left_out), s.dtype)], axis=-1)
+        gv = np.swapaxes(
+            np.concatenate([g.vt, np.zeros((*vt.shape[:-2], left_out, vt.shape[-1]), vt.dtype)], -2), -1, -2
+        )
+        ut, v = np.swapaxes(u, -1, -2), np.swapaxes(vt, -1, -2)
+        columns, rows = s[..., None, :], s[..., None]
+        least = 16 * np.finfo(s.dtype).eps * np.max(s, axis=-1, keepdims=True)
+        x, w, inverse = ut @ gu, vt @ gv, _inverse(columns, least[..., None])
+        together = _inverse(columns - rows, least[..., None]) * (x + w)
+        against = _inverse(columns + rows, least[..., None]) * (x - w)
+        middle = (together + np.swapaxes(together, -1, -2) + against - np.swapaxes(against, -1, -2)) / 2
+        middle = middle + gs[..., None] * np.eye(s.shape[-1], dtype=s.dtype)
+        outside_u, outside_v = (gu - u @ x) * inverse, (gv - v @ w) * inverse
+        return (u @ (middle @ vt + np.swapaxes(outside_v, -1, -2)) + outside_u @ vt,)
+
+    return SVD(u[..., :rank], s[..., :rank], vt[..., :rank, :]), vjp
+
+
+def _inverse(x: Any, least: Any) -> Any:
+    """1 / x, and 0 where x is nothing but rounding."""
+    nothing = np.abs(x) <= least
+    return np.where(nothing, 0, 1 / np.where(nothing, 1, x))
+
+
+@checked
+def low_rank_approximation(matrix: Matrices, rank: int) -> Matrices:
+    """The nearest matrix of that rank.
+
+    >>> low_rank_approximation(np.diag([1.0, 3.0, 2.0]), 1) + 0.0
+    array([[0., 0., 0.],
+           [0., 3., 0.],
+           [0., 0., 0.]])
+    """
+    return low_rank_approximation_vjp(matrix, rank)[0]
+
+
+@checked
+def low_rank_approximation_vjp(matrix: Matrices, rank: int) -> tuple[Matrices, Callable[[Matrices], tuple[Matrices]]]:
+    """`low_rank_approximation` and its gradient, in the form of `jax.vjp`.
+
+    With kept_i = s_i for i <= r and 0 beyond, A_r = U diag(kept) V^T. Put into the gradient of `truncated_svd`, where
+    s_j - s_i cancels, this gives for M = U^T g V
+
+        dA = U [D * sym(M) + C * anti(M)] V^T + (I - U U^T) g V_r V_r^T + U_r U_r^T g (I - V V^T)
+        D_ij = (kept_i - kept_j) / (s_i - s_j),   C_ij = (kept_i + kept_j) / (s_i + s_j)
+
+    and D is 1 where both are kept, also if they are equal (Daleckii & Krein 1965). Only where the last one kept equals
+    the first one left out is there no gradient; D is 0 then.
+
+    >>> low_rank_approximation_vjp(np.diag([2.0, 2.0, 1.0]), 2)[1](np.ones((3, 3)))[0] + 0.0
+    array([[1., 1., 2.],
+           [1., 1., 2.],
+           [2., 2., 0.]])
+    """
+    check_rank(rank, matrix.shape[-2:], "low_rank_approximation")
+    u, s, vt = jacobi_svd(matrix)
+    is_kept = np.arange(s.shape[-1]) < rank
+    kept = np.where(is_kept, s, 0)
+
+    def vjp(g: Matrices) -> tuple[Matrices]:
+        ut, v = np.swapaxes(u, -1, -2), np.swapaxes(vt, -1, -2)
+        least = 16 * np.finfo(s.dtype).eps * np.max(s, axis=-1)[..., None, None]
+        columns, rows = s[..., None, :], s[..., None]
+        difference = (kept[..., None] - kept[..., None, :]) * _inverse(rows - columns, least)
+        difference = np.where(is_kept[:, None] & is_kept, 1, difference)
+        total = (kept[..., None] + kept[..., None, :]) * _inverse(rows + columns, least)
+        m = ut @ g @ v
+        mt = np.swapaxes(m, -1, -2)
+        middle = (difference * (m + mt) + total * (m - mt)) / 2
+        outside_u, outside_v = np.where(is_kept, g @ v - u @ m, 0), np.where(is_kept[:, None], ut @ g - m @ vt, 0)
+        return ((u @ (middle @ vt + outside_v) + outside_u @ vt).astype(matrix.dtype),)
+
+    return (u * kept[..., None, :]) @ vt, vjp
+
+
+@checked
+def randomized_svd(
+    matrix: Matrix, rank: int, test_matrix: Float[Any, "columns samples"], power_iterations: int = 4
+) -> SVD:
+    """Nearly the truncated decomposition, from a few products with the matrix.
+
+    `test_matrix` is drawn by the caller, standard normal, with a few more columns than `rank`: 8 to 10 more are
+    customary. Each power iteration multiplies by A^T and A once more, so that small singular values disturb less:
+    (s_j / s_i)^(2q + 1) of them is left. QR between the products keeps the vectors apart.
+
+    >>> wide_apart = np.diag([8.0, 4.0, 1e-3, 1e-3])
+    >>> randomized_svd(wide_apart, 2, np.random.default_rng(0).standard_normal((4, 3))).s.round(6)
+    array([8., 4.])
+    """
+    check_finite(matrix)
+    check_samples(rank, matrix.shape, test_matrix.shape[-1], power_iterations)
+    a = wide(matrix)
+    basis, _ = np.linalg.qr(a @ test_matrix.astype(a.dtype))
+    for _ in range(power_iterations):
+        back, _ = np.linalg.qr(a.T @ basis)
+        basis, _ = np.linalg.qr(a @ back)
+    u, s, vt = jacobi_svd(basis.T @ a)
+    found = basis @ u[:, :rank], s[:rank], vt[:rank]
+    return SVD(*(part.astype(matrix.dtype) for part in found))
+
+
+@checked
+def explained_energy(s: SingularValues) -> SingularValues:
+    """How much of |A|_F^2 the first r singular values have, for every r; 1 for all of a zero matrix.
+
+    >>> explained_energy(np.array([2.0, 1.0, 1.0, 0.0])).round(4)
+    array([0.6667, 0.8333, 1.    , 1.    ])
+    """
+    largest = np.max(wide(s), axis=-1, keepdims=True, initial=0)
+    energy = np.cumsum((wide(s) / np.where(largest > 0, largest, 1)) ** 2, axis=-1)
+    total = energy[..., -1:]
+    return np.where(total > 0, energy / np.where(total > 0, total, 1), 1).astype(s.dtype)
+
+
+@checked
+def effective_rank(s: SingularValues) -> Float[Any, "*batch"]:
+    """How many singular values there are, if they were all alike: exp of the entropy of s / sum(s).
+
+    (Roy & Vetterli 2007, of s, not of s^2.) 0 of a zero matrix.
+
+    >>> effective_rank(np.array([2.0, 2.0, 0.0])).round(4)
+    np.float64(2.0)
+    """
+    largest = np.max(wide(s), axis=-1, keepdims=True, initial=0)
+    scaled = wide(s) / np.where(largest > 0, largest, 1)
+    total = np.sum(scaled, axis=-1, keepdims=True)
+    shares = scaled / np.where(total > 0, total, 1)
+    entropy = -np.sum(shares * np.log(np.where(shares > 0, shares, 1)), axis=-1)
+    return np.where(total[..., 0] > 0, np.exp(entropy), 0).astype(s.dtype)[()]
+
+
+@checked
+def numerical_rank(s: SingularValues, rows: int, columns: int) -> Int[Any, "*batch"]:
+    """How many singular values are more than rounding: above eps max(rows, columns) s_1.
+
+    >>> int(numerical_rank(np.array([1.0, 1e-3, 1e-17]), 3, 3))
+    2
+    """
+    least = np.finfo(s.dtype).eps * max(rows, columns) * np.max(s, axis=-1, keepdims=True, initial=0)
+    return np.sum(s > least, axis=-1).astype(np.int32)[()]
+
+
+def check_samples(rank: int, shape: tuple[int, ...], samples: int, power_iterations: int) -> None:
+    """Refuse fewer test vectors than directions asked for, or more than the matrix has.
+
+    >>> check_samples(3, (5, 7), 2, 0)
+    Traceback (most recent call last):
+    minillm.errors.InputError: randomized_svd: the test matrix has 2 columns; it needs from rank 3 to 5.
+    """
+    check_rank(rank, shape, "randomized_svd")
+    if not rank <= samples <= min(shape):
+        raise InputError(
+            f"randomized_svd: the test matrix has {samples} columns; it needs from rank {rank} to {min(shape)}."
+        )
+    if power_iterations < 0:
+        raise InputError(f"randomized_svd: power_iterations is {power_iterations}; it must be at least 0.")
