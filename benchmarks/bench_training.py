@@ -106,7 +106,7 @@ def ours(size: Size, platform: str) -> dict[str, Any]:
 
     def reset() -> tuple[TrainState, None, int]:
         copied = jax.tree.map(np.array, init_state(size.settings, size.config))  # a step uses its state up
-        return jax.device_put(copied, parameter_sharding(make_mesh(platform, 1))), None, 0
+        return jax.device_put(copied, parameter_sharding(make_mesh(platform, 1), copied)), None, 0
 
     def step(carried: tuple[TrainState, Any, int]) -> tuple[TrainState, Any, int]:
         state, _, number = carried

@@ -47,7 +47,8 @@ class Ours:
     def __init__(self, config: TrainConfig, corpus: Any):
         self.config, model, self.mesh = config, config.model.config(corpus.vocab_size), make_mesh("cpu", 1)
         self.step, self.evaluate = make_step(config, model, self.mesh), make_evaluation(config, model, self.mesh)
-        self.state = jax.device_put(init_state(config, model), parameter_sharding(self.mesh))
+        first = init_state(config, model)
+        self.state = jax.device_put(first, parameter_sharding(self.mesh, first))
 
     def train(self, batches: list[Any]) -> None:
         for _, rows in batches:

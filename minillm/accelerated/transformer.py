@@ -8,10 +8,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from jax.sharding import Mesh
 from jaxtyping import Float, Int
 
 from minillm.accelerated.attention import AttentionWeights, Causal, causal_mask, multi_head_attention
 from minillm.accelerated.cache import KVCache, check_capacity
+from minillm.accelerated.expert_parallel import expert_parallel_moe
 from minillm.accelerated.linear import Transposed, linear
 from minillm.accelerated.mlp import swiglu
 from minillm.accelerated.moe import auxiliary_loss, moe
@@ -33,11 +35,11 @@ def transformer(params: Params, tokens: Tokens, config: Config) -> Float[Any, "*
 
 @checked
 def transformer_with_auxiliary_loss(
-    params: Params, tokens: Tokens, config: Config
+    params: Params, tokens: Tokens, config: Config, mesh: Mesh | None = None
 ) -> tuple[Float[Any, "*batch T V"], Float[Any, ""]]:
-    """As the reference."""
+    """As the reference; with the experts on several devices where the axis "expert" of `mesh` has them."""
     check_tokens(tokens, config)
-    return _transformer_with_auxiliary_loss(params, tokens, config)
+    return _transformer_with_auxiliary_loss(params, tokens, config, mesh)
 
 
 @checked
@@ -64,11 +66,13 @@ def decode(
 
 def hidden_states(params: Params, tokens: Tokens, config: Config, cache: KVCache | None = None) -> tuple[Hidden, Any]:
     """As the reference."""
-    x, filled, _ = _blocks(params, tokens, config, cache)
+    x, filled, _ = _blocks(params, tokens, config, cache, None)
     return x, filled
 
 
-def _blocks(params: Params, tokens: Tokens, config: Config, cache: KVCache | None) -> tuple[Hidden, Any, Any]:
+def _blocks(
+    params: Params, tokens: Tokens, config: Config, cache: KVCache | None, mesh: Mesh | None
+) -> tuple[Hidden, Any, Any]:
     """`hidden_states`, and the sum of the layers' auxiliary losses, which XLA leaves out where it is not used."""
     T, start = tokens.shape[-1], cache.length if cache else 0
     x = params["embedding"].at[tokens].get(mode="fill", fill_value=jnp.nan)
@@ -84,19 +88,23 @@ def _blocks(params: Params, tokens: Tokens, config: Config, cache: KVCache | Non
         weights, past = AttentionWeights(**layer["attention"]), cache.layers[index] if cache else None
         attended, past = multi_head_attention(normed, weights, config.head_dim, mask, rotation, past, start)
         x = x + attended
-        fed, loss = _feed_forward(rms_norm(x, layer["mlp_norm"], config.norm_eps), layer, config, cache is not None)
+        normed = rms_norm(x, layer["mlp_norm"], config.norm_eps)
+        fed, loss = _feed_forward(normed, layer, config, cache is not None, mesh)
         x, auxiliary = x + fed, auxiliary + loss
         layers.append(past)
     x = rms_norm(x, params["final_norm"], config.norm_eps)
     return x, KVCache(layers, start + T) if cache else None, auxiliary
 
 
-def _feed_forward(x: Hidden, layer: Params, config: Config, cached: bool) -> tuple[Hidden, Any]:
+def _feed_forward(x: Hidden, layer: Params, config: Config, cached: bool, mesh: Mesh | None) -> tuple[Hidden, Any]:
     """As the reference, and the auxiliary loss."""
     if config.moe is None:
         return swiglu(x, **layer["mlp"]), jnp.zeros((), x.dtype)
     routing = replace(config.moe, capacity_factor=None) if cached else config.moe
-    return moe(x, layer["moe"], routing), auxiliary_loss(x, layer["moe"], routing)
+    loss = auxiliary_loss(x, layer["moe"], routing)
+    if mesh is not None and mesh.shape["expert"] > 1:
+        return expert_parallel_moe(x.reshape(-1, x.shape[-1]), layer["moe"], routing, mesh).reshape(x.shape), loss
+    return moe(x, layer["moe"], routing), loss
 
 
 def rotation_of(positions: Positions, config: Config, dtype: Any) -> tuple[Rotation, Rotation]:
@@ -128,9 +136,9 @@ def _transformer(params: Params, tokens: Tokens, config: Config) -> Float[Any, "
     return unembed(params, x)
 
 
-@partial(jax.jit, static_argnames="config")
-def _transformer_with_auxiliary_loss(params: Params, tokens: Tokens, config: Config) -> Any:
-    x, _, auxiliary = _blocks(params, tokens, config, None)
+@partial(jax.jit, static_argnames=("config", "mesh"))
+def _transformer_with_auxiliary_loss(params: Params, tokens: Tokens, config: Config, mesh: Mesh | None) -> Any:
+    x, _, auxiliary = _blocks(params, tokens, config, None, mesh)
     return unembed(params, x), auxiliary
 
 

@@ -86,7 +86,8 @@ class TrainConfig:
     checkpoint_interval: int = 250  # steps
     keep_checkpoints: int = 2
     device: str | None = None  # None: JAX's own choice
-    data_axis: int | None = None  # devices that share a batch; None: all there are
+    data_axis: int | None = None  # devices, or groups of expert_axis of them, that share a batch; None: all there are
+    expert_axis: int = 1  # devices that share the experts of [model.moe]; they share a batch too
 
     def __post_init__(self) -> None:
         """Refuse values that no run can have."""
@@ -105,12 +106,27 @@ class TrainConfig:
             raise InputError(f"clip_norm is {self.clip_norm}; it must be above 0, or left out.")
         if self.data_axis is not None and self.data_axis < 1:
             raise InputError(f"data_axis is {self.data_axis}; it must be at least 1, or left out.")
+        self._check_expert_axis()
         if not self.out:
             raise InputError("out is empty; name the folder that the run is to be written to.")
         self.model.config(vocab_size=1)
         total = None if self.schedule == "constant" else self.steps
         decay = self.decay_steps if self.schedule == "warmup_stable_decay" else 0
         check_schedule(self.learning_rate, self.warmup_steps, total, decay, self.final_fraction)
+
+    def _check_expert_axis(self) -> None:
+        """Refuse experts that the devices cannot share."""
+        moe, devices = self.model.moe, self.expert_axis
+        if devices < 1:
+            raise InputError(f"expert_axis is {devices}; it must be at least 1.")
+        if devices == 1:
+            return
+        if moe is None:
+            raise InputError(f"expert_axis is {devices}, but the model has no experts; add [model.moe].")
+        if moe.num_experts % devices:
+            raise InputError(f"expert_axis is {devices}, which does not divide {moe.num_experts} experts; change one.")
+        if moe.choice == "expert":
+            raise InputError(f"expert_axis is {devices}, where experts cannot choose; let tokens choose.")
 
     def as_dict(self) -> dict[str, Any]:
         """The settings as they would stand in TOML, those left to None included, but for whole tables."""

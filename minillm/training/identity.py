@@ -16,6 +16,7 @@ FREE = {
     "keep_checkpoints",
     "device",
     "data_axis",
+    "expert_axis",
 }
 
 

@@ -30,6 +30,7 @@ from minillm.training.mesh import (
     is_writer,
     join_processes,
     make_mesh,
+    on_the_host,
     own_rows,
     parameter_sharding,
     place_rows,
@@ -46,7 +47,7 @@ def train(config: TrainConfig, start: Start = "new", say: Callable[[str], None] 
     MinillmError where the run cannot begin or has to stop; the last good checkpoint is then whole.
     """
     join_processes()
-    mesh = make_mesh(config.device, config.data_axis)
+    mesh = make_mesh(config.device, config.data_axis, config.expert_axis)
     check_batch(mesh, config.batch_size)
     folder, say = Path(config.out), say if is_writer() else _unheard
     with ExitStack() as stack:
@@ -80,12 +81,12 @@ class Run:
 
     def first_or_restored(self, checkpoints: Checkpoints, say: Callable[[str], None]) -> TrainState:
         """The state of the newest good checkpoint, on the devices; without any, that of step 0."""
-        sharding = parameter_sharding(self.mesh)
         first = init_state(self.config, self.model)
-        like = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), first)
+        lies = parameter_sharding(self.mesh, first)
+        like = jax.tree.map(lambda leaf, lie: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=lie), first, lies)
         found = checkpoints.restore(like, partial(check_same_run, self.config, self.corpus.sha256), say)
         if found is None:
-            return jax.device_put(first, sharding)
+            return jax.device_put(first, lies)
         say(f"Resumed after step {int(found[0].step)} of {self.config.steps}.")
         return found[0]
 
@@ -136,9 +137,10 @@ class Run:
             "training_tokens": self.config.steps * self._tokens,
             "last": records[-1] if records else {},
         }
+        params = on_the_host(self.mesh, state.params)
         if not is_writer():
             return summary
-        export_model(folder, self.model, jax.device_get(state.params), self.corpus.tokenizer)
+        export_model(folder, self.model, params, self.corpus.tokenizer)
         draw_curve(records, folder / CURVE, f"{self.config.text}, {self.model.num_parameters:,} parameters")
         with whole_file(folder / SUMMARY) as temporary:
             temporary.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")

@@ -1,9 +1,10 @@
 """The devices as a grid with named axes, and what of a run lies where.
 
-A batch is split over the axis "data"; parameters are whole on every device. The axes "expert" and "model" have one
-device each for now: a layer that splits its weights over them changes `parameter_sharding` and nothing else. One
-device, several devices and several processes run the same program, and XLA puts the sums over devices where the
-shardings ask for them.
+A batch is split over the axes "data" and "expert". Parameters are whole on every device, but for experts: these are
+split over the axis "expert", and tokens travel to them (`minillm.accelerated.expert_parallel`). The axis "model" has
+one device for now: a layer that splits its weights over it changes `parameter_sharding` and nothing else. One device,
+several devices and several processes run the same program, and XLA puts the sums over devices where the shardings ask
+for them.
 
 Several processes find each other where JAX_COORDINATOR_ADDRESS is set, with JAX_NUM_PROCESSES and JAX_PROCESS_ID, or
 without these two what the cluster says.
@@ -44,37 +45,48 @@ def is_writer() -> bool:
     return jax.process_index() == 0
 
 
-def make_mesh(device: str | None = None, data: int | None = None) -> Mesh:
-    """A grid of devices of one kind; `data` of them share a batch, all where it is None."""
+def make_mesh(device: str | None = None, data: int | None = None, expert: int = 1) -> Mesh:
+    """A grid of devices of one kind, `data` times `expert` of them; as many as there are where `data` is None."""
     devices = jax.devices(find_device(device).platform)
-    data = len(devices) if data is None else data
-    if data > len(devices):
-        raise DeviceError(f"data_axis is {data}, and there are {len(devices)} devices; ask for at most as many.")
-    if jax.process_count() > 1 and data != len(devices):
-        raise InputError(
-            f"data_axis is {data}; a run of several processes uses all {len(devices)} devices: leave it out."
-        )
-    grid = np.array(devices[:data]).reshape(data, 1, 1)
+    data = max(len(devices) // expert, 1) if data is None else data
+    asked = f"data_axis is {data}" + (f" and expert_axis {expert}" if expert > 1 else "")
+    if data * expert > len(devices):
+        raise DeviceError(f"{asked}, and there are {len(devices)} devices; ask for at most as many.")
+    if jax.process_count() > 1 and data * expert != len(devices):
+        raise InputError(f"{asked}; a run of several processes uses all {len(devices)} devices: leave data_axis out.")
+    grid = np.array(devices[: data * expert]).reshape(data, expert, 1)
     return Mesh(grid, AXES, axis_types=(AxisType.Auto,) * len(AXES))
 
 
 def check_batch(mesh: Mesh, batch_size: int) -> None:
     """Refuse a batch that the devices cannot share evenly."""
-    if batch_size % mesh.shape["data"]:
+    devices = mesh.shape["data"] * mesh.shape["expert"]
+    if batch_size % devices:
         raise InputError(
-            f"batch_size {batch_size} is not a multiple of the {mesh.shape['data']} devices that share it; change it, "
+            f"batch_size {batch_size} is not a multiple of the {devices} devices that share it; change it, "
             "or set data_axis."
         )
 
 
 def batch_sharding(mesh: Mesh) -> NamedSharding:
-    """Rows over the axis "data"."""
-    return NamedSharding(mesh, PartitionSpec("data"))
+    """Rows over the axes "data" and "expert"."""
+    return NamedSharding(mesh, PartitionSpec(("data", "expert")))
 
 
-def parameter_sharding(mesh: Mesh) -> NamedSharding:
-    """Whole on every device; of the parameters, and of whatever the optimizer keeps for them."""
-    return NamedSharding(mesh, PartitionSpec())
+def parameter_sharding(mesh: Mesh, tree: Any) -> Any:
+    """Where each array of a tree lies, of parameters or of whatever the optimizer keeps for them."""
+
+    def lies(path: tuple[Any, ...], _leaf: Any) -> NamedSharding:
+        split = any(getattr(step, "key", None) == "experts" for step in path)
+        return NamedSharding(mesh, PartitionSpec("expert") if split else PartitionSpec())
+
+    return jax.tree_util.tree_map_with_path(lies, tree)
+
+
+def on_the_host(mesh: Mesh, tree: Any) -> Any:
+    """The whole arrays, for NumPy. All processes have to ask, as parts of experts lie with each."""
+    whole = NamedSharding(mesh, PartitionSpec())
+    return jax.device_get(jax.jit(lambda parts: parts, out_shardings=whole)(tree))
 
 
 def own_rows(batch_size: int) -> tuple[int, int]:

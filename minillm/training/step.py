@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from minillm.accelerated import optimizer, schedules
 from minillm.accelerated.losses import IGNORED, cross_entropy
@@ -45,17 +45,19 @@ def init_state(config: TrainConfig, model: Config) -> TrainState:
     return TrainState(np.int32(0), params, getattr(optimizer, f"{config.optimizer}_init")(params))
 
 
-def loss_function(params: Params, tokens: Tokens, labels: Tokens, model: Config, dtype: Any = np.float32) -> Any:
+def loss_function(
+    params: Params, tokens: Tokens, labels: Tokens, model: Config, dtype: Any = np.float32, mesh: Mesh | None = None
+) -> Any:
     """Mean nats of the next token, computed in `dtype` up to the logits and in at least float32 from there."""
-    return training_losses(params, tokens, labels, model, dtype)[1][0]
+    return training_losses(params, tokens, labels, model, dtype, mesh)[1][0]
 
 
 def training_losses(
-    params: Params, tokens: Tokens, labels: Tokens, model: Config, dtype: Any = np.float32
+    params: Params, tokens: Tokens, labels: Tokens, model: Config, dtype: Any = np.float32, mesh: Mesh | None = None
 ) -> tuple[Any, tuple[Any, Any]]:
     """What training follows; and its two parts, `loss_function` and the experts' auxiliary losses."""
     cast = jax.tree.map(lambda p: p.astype(dtype), params)
-    logits, auxiliary = transformer_with_auxiliary_loss(cast, tokens, model)
+    logits, auxiliary = transformer_with_auxiliary_loss(cast, tokens, model, mesh)
     loss, auxiliary = cross_entropy(wide(logits), labels), wide(auxiliary)
     return loss + auxiliary, (loss, auxiliary)
 
@@ -78,15 +80,16 @@ def make_step(
 
     def step(state: TrainState, tokens: Tokens, labels: Tokens) -> tuple[TrainState, Measured]:
         follow = jax.value_and_grad(training_losses, has_aux=True)
-        (_, (loss, auxiliary)), gradients = follow(state.params, tokens, labels, model, dtype)
+        (_, (loss, auxiliary)), gradients = follow(state.params, tokens, labels, model, dtype, mesh)
         norm, rate = optimizer.global_norm(gradients), learning_rate(config, state.step)
         if config.clip_norm is not None:
             gradients = optimizer.clip_by_global_norm(gradients, config.clip_norm)
         params, kept = update(config, gradients, state, rate)
-        return TrainState(state.step + 1, params, kept), Measured(loss, norm, rate, auxiliary if model.moe else None)
+        after = TrainState(state.step + 1, params, kept)
+        after = jax.lax.with_sharding_constraint(after, parameter_sharding(mesh, after))
+        return after, Measured(loss, norm, rate, auxiliary if model.moe else None)
 
-    whole = parameter_sharding(mesh)
-    return jax.jit(step, donate_argnums=0, out_shardings=(whole, whole))
+    return jax.jit(step, donate_argnums=0)
 
 
 def update(config: TrainConfig, gradients: Params, state: TrainState, rate: Any) -> tuple[Params, Any]:
@@ -104,6 +107,6 @@ def make_evaluation(config: TrainConfig, model: Config, mesh: Mesh) -> Callable[
 
     def evaluate(params: Params, tokens: Tokens, labels: Tokens) -> tuple[Any, Any]:
         counted = jnp.sum(labels != IGNORED)
-        return loss_function(params, tokens, labels, model, dtype) * counted.astype(jnp.float32), counted
+        return loss_function(params, tokens, labels, model, dtype, mesh) * counted.astype(jnp.float32), counted
 
-    return jax.jit(evaluate, out_shardings=parameter_sharding(mesh))
+    return jax.jit(evaluate, out_shardings=NamedSharding(mesh, PartitionSpec()))
