@@ -24,6 +24,25 @@ def _no_silent_numerics():
         yield
 
 
+_COMPILED = [0]  # functions compiled since JAX last let its own go
+
+
+def _count_compiled(event, _seconds, **_):
+    _COMPILED[0] += event == "/jax/core/compile/backend_compile_duration"
+
+
+jax.monitoring.register_event_duration_secs_listener(_count_compiled)
+
+
+@pytest.fixture(autouse=True)
+def _few_compiled_functions_at_once():
+    """A compiled function holds about fourteen memory maps, of which Linux gives a process 65,530; beyond, XLA crashes."""
+    yield
+    if _COMPILED[0] > 1000:
+        jax.clear_caches()
+        _COMPILED[0] = 0
+
+
 @pytest.fixture(scope="session")
 def smollm2():
     """The real model's files; skipped, by name, where they are neither cached nor to be fetched."""
