@@ -78,6 +78,40 @@ class MoEConfig:
 
 
 @dataclass(frozen=True)
+class LoRAConfig:
+    """Which matrices of a model get a low-rank change, and of what size.
+
+    A target is the path of a matrix in the parameter tree, with * for any part of it: "layers.*.attention.query",
+    "layers.0.*", or "*" for all linear layers.
+
+    >>> LoRAConfig(rank=4, alpha=8.0).scale, LoRAConfig(rank=4, alpha=8.0, rank_stabilised=True).scale
+    (2.0, 4.0)
+    """
+
+    rank: int = 8  # R
+    alpha: float = 16.0
+    targets: tuple[str, ...] = ("*",)
+    rank_stabilised: bool = False  # scale by alpha / sqrt(rank), not alpha / rank (Kalajdzievski 2023)
+    dropout: float = 0.0  # of the change's input, while training
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that no adapter can have."""
+        if self.rank < 1:
+            raise InputError(f"LoRAConfig: rank is {self.rank}; it must be at least 1.")
+        if not 0 < self.alpha < float("inf"):
+            raise InputError(f"LoRAConfig: alpha is {self.alpha}; it must be positive and finite.")
+        if not 0 <= self.dropout < 1:
+            raise InputError(f"LoRAConfig: dropout is {self.dropout}; it must be at least 0 and below 1.")
+        if isinstance(self.targets, str) or not self.targets:
+            raise InputError("LoRAConfig: targets must be path patterns, such as ('layers.*.mlp.*',).")
+
+    @property
+    def scale(self) -> float:
+        """What the change is multiplied by."""
+        return self.alpha / (math.sqrt(self.rank) if self.rank_stabilised else self.rank)
+
+
+@dataclass(frozen=True)
 class Config:
     """A decoder-only transformer of the Llama family (Touvron et al. 2023, arXiv 2302.13971, section 2.2).
 

@@ -36,7 +36,7 @@ jax.monitoring.register_event_duration_secs_listener(_count_compiled)
 
 @pytest.fixture(autouse=True)
 def _few_compiled_functions_at_once():
-    """A compiled function holds about fourteen memory maps, of which Linux gives a process 65,530; beyond, XLA crashes."""
+    """A compiled function holds some fourteen memory maps; beyond the 65,530 that Linux allows, XLA crashes."""
     yield
     if _COMPILED[0] > 1000:
         jax.clear_caches()

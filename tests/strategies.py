@@ -317,6 +317,23 @@ singular_values = st.sampled_from([(5,), (2, 3)]).flatmap(
 )
 
 
+@st.composite
+def lora_problems(draw):
+    shape = draw(vectors)
+    x, seed = draw(arrays(shape)), draw(seeds)
+    factors = normal(seed, shape[-1], 13) / shape[-1], normal(seed + 1, shape[-1], 2), normal(seed + 2, 2, 13)
+    keep, dropout = draw(st.sampled_from([(None, 0.0), (normal(seed + 3, *shape) > 0, 0.5)]))
+    return x, *factors, draw(st.sampled_from([0.5, 2.0])), keep, dropout
+
+
+@st.composite
+def lora_by_row_problems(draw):
+    seed = draw(seeds)
+    chosen = draw(hnp.arrays(np.int32, 5, elements=st.integers(-1, 1)))
+    stacks = normal(seed, 2, 7, 3), normal(seed + 1, 2, 3, 11), draw(arrays(2))
+    return draw(arrays((5, 3, 7))), normal(seed + 2, 7, 11), *stacks, chosen
+
+
 problems = {
     "linear.linear": linear_problems(),
     "softmax.softmax": vectors.flatmap(arrays).map(lambda x: (x,)),
@@ -376,6 +393,9 @@ problems = {
     "low_rank.explained_energy": st.tuples(singular_values),
     "low_rank.effective_rank": st.tuples(singular_values),
     "low_rank.numerical_rank": st.tuples(singular_values, st.just(5), st.just(7)),
+    "lora.lora_linear": lora_problems(),
+    "lora.lora_linear_by_row": lora_by_row_problems(),
+    "lora.lora_delta": st.tuples(arrays((7, 3)), arrays((3, 5)), st.sampled_from([0.5, 2.0])),
     "transformer.prefill": prefill_problems(),
     "transformer.decode": decode_problems(),
     "sampling.top_k_mask": st.tuples(separated_logits(3, 11), st.sampled_from([1, 4, 50])),

@@ -12,6 +12,8 @@ from typing import Any
 import jax
 from jaxtyping import Float
 
+from minillm.accelerated.lora import LoRAWeight, LoRAWeights
+
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
@@ -31,11 +33,13 @@ class Transposed:
         return self.rows.dtype
 
 
-Weight = Float[Any, "d_in d_out"] | Transposed
+Weight = Float[Any, "d_in d_out"] | Transposed | LoRAWeight | LoRAWeights
 
 
 def linear(x: Float[Any, "*batch d_in"], weight: Weight) -> Float[Any, "*batch d_out"]:
     """`x @ W`, in whichever form W comes."""
+    if isinstance(weight, LoRAWeight | LoRAWeights):
+        return weight(x)
     if not isinstance(weight, Transposed):
         # One long row of vectors: with more axes, XLA:CPU copies both factors of the weight's gradient.
         return (x.reshape(-1, x.shape[-1]) @ weight).reshape(*x.shape[:-1], weight.shape[-1])
