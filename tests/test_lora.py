@@ -267,18 +267,17 @@ def test_flax_trains_the_adapter_of_the_module_alone():
     params = base(dtype=np.float32)
     adapter = reference.init_lora(params, LORA, np.random.default_rng(0))
     model = LoRATransformer(CONFIG, params, adapter, replace(LORA, dropout=0.1))
-    train = nnx.Optimizer(model, optax.adam(0.02), wrt=nnx.LoRAParam)
+    train = nnx.Optimizer(model, optax.sgd(0.1, momentum=0.9), wrt=nnx.LoRAParam)
     labels = jnp.asarray(np.roll(TOKENS, -1, axis=-1))
-    assert len(jax.tree.leaves(nnx.state(train, nnx.OptState))) >= 2 * len(jax.tree.leaves(adapter))
+    assert len(jax.tree.leaves(nnx.state(train, nnx.OptState))) == 1 + len(jax.tree.leaves(adapter))  # one counts steps
 
     def loss(model, key):
         return cross_entropy(model(jnp.asarray(TOKENS), key), labels)
 
     values = []
     for number in range(8):
-        value, gradients = nnx.value_and_grad(loss, argnums=nnx.DiffState(0, nnx.LoRAParam))(
-            model, jax.random.key(number)
-        )
+        follow = nnx.value_and_grad(loss, argnums=nnx.DiffState(0, nnx.LoRAParam))
+        value, gradients = follow(model, jax.random.key(number))
         train.update(model, gradients)
         values.append(float(value))
     assert values[-1] < 0.9 * values[0]
@@ -298,7 +297,7 @@ def test_an_adapter_of_another_model_is_refused(side):
     ):
         side.merge_lora(other, adapter, 1.0)
     shallow = base(config=replace(CONFIG, num_layers=1))
-    with pytest.raises(InputError, match=r"of another model: it changes layers\.1\.attention\.query, and here"):
+    with pytest.raises(InputError, match=r"of another model: it changes layers\.1\.attention\.\w+, and here"):
         side.merge_lora(shallow, adapter, 1.0)
     broken = {**adapter, "head": {**adapter["head"], "lora_b": np.ones((3, 13))}}
     with pytest.raises(InputError, match="the adapter's head has lora_a of rank 2, lora_b of 3; it is damaged"):
