@@ -111,7 +111,7 @@ def test_we_compute_what_peft_computes(tmp_path, targets):
         ({"bias": "all"}, "bias is 'all'"),
         ({"r": "two"}, "r is 'two'; it must be a number"),
         ({"r": 0}, "rank is 0; it must be at least 1"),
-        ({"r": 3}, r"lora_a of layers\.0\.attention\.\w+ has shape \(12, 2\), and for this model and rank 3 it is \(12, 3\)"),
+        ({"r": 3}, r"has shape \(12, 2\), and for this model and rank 3 it is \(12, 3\)"),
     ],
 )  # fmt: skip
 def test_settings_that_make_no_sense_are_refused(saved, change, message):
@@ -130,7 +130,7 @@ def test_an_adapter_of_another_model_is_refused(saved):
         ModelFileError, match=r"has 'base_model.*layers.1.*', and this model no such matrix; take its own"
     ):
         load_adapter(saved, replace(CONFIG, num_layers=1))
-    with pytest.raises(ModelFileError, match="lm_head.*and this model no such matrix"):
+    with pytest.raises(ModelFileError, match=r"lm_head.*and this model no such matrix"):
         load_adapter(saved, replace(CONFIG, tied_embeddings=True))
 
 
@@ -141,13 +141,11 @@ def test_a_damaged_file_is_refused(saved):
         with pytest.raises(ModelFileError, match="is no whole safetensors file"):
             load_adapter(saved, CONFIG)
     (saved / WEIGHTS).unlink()
-    with pytest.raises(
-        ModelFileError, match="is missing; an adapter is adapter_config.json and adapter_model.safetensors"
-    ):
+    with pytest.raises(ModelFileError, match="is missing; an adapter is"):
         load_adapter(saved, CONFIG)
     (saved / WEIGHTS).write_bytes(whole)
     (saved / SETTINGS).write_text("{", encoding="utf-8")
-    with pytest.raises(ModelFileError, match="adapter_config.json"):
+    with pytest.raises(ModelFileError, match=r"adapter_config\.json"):
         load_adapter(saved, CONFIG)
 
 

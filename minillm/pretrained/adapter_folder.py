@@ -116,12 +116,13 @@ def _refuse_other_kinds(path: Path, settings: dict[str, Any]) -> None:
 
 
 def _settings(path: Path, settings: dict[str, Any], targets: tuple[str, ...]) -> LoRAConfig:
-    rank, alpha, dropout = (
-        settings.get(name, other) for name, other in (("r", None), ("lora_alpha", None), ("lora_dropout", 0.0))
-    )
-    for name, value in (("r", rank), ("lora_alpha", alpha), ("lora_dropout", dropout)):
+    numbers = []
+    for name, otherwise in (("r", None), ("lora_alpha", None), ("lora_dropout", 0.0)):
+        value = settings.get(name, otherwise)
         if not isinstance(value, int | float) or isinstance(value, bool):
             raise ModelFileError(f"{path}: {name} is {value!r}; it must be a number.")
+        numbers.append(value)
+    rank, alpha, dropout = numbers
     if not targets:
         raise ModelFileError(f"{path.parent / WEIGHTS}: there is no adapter in it; save it again.")
     try:
