@@ -22,7 +22,7 @@ from minillm.reference import optimizer
 from minillm.reference.losses import language_model_loss_vjp
 from minillm.training.config import ModelShape, TrainConfig
 from minillm.training.mesh import make_mesh, parameter_sharding, place_rows
-from minillm.training.step import TrainState, init_state, make_step
+from minillm.training.step import TrainState, first_params, init_state, make_step
 
 from .device import num_cpus
 from .harness import Case, Options, Unavailable
@@ -76,7 +76,7 @@ class Size:
     @functools.cache  # noqa: B019  three sizes live as long as the module
     def expected(self) -> np.ndarray:
         """The loss of the last of `steps` batches, before its update, in float64."""
-        params = jax.tree.map(lambda x: np.asarray(x, np.float64), init_state(self.settings, self.config).params)
+        params = jax.tree.map(lambda x: np.asarray(x, np.float64), first_params(self.settings, self.config))
         state, c = optimizer.adamw_init(params), self.settings
         for step in range(self.steps):
             loss, vjp = language_model_loss_vjp(params, *self.rows(step), self.config)
@@ -105,7 +105,9 @@ def ours(size: Size, platform: str) -> dict[str, Any]:
         return make_step(size.settings, size.config, mesh), rows
 
     def reset() -> tuple[TrainState, None, int]:
-        copied = jax.tree.map(np.array, init_state(size.settings, size.config))  # a step uses its state up
+        copied = jax.tree.map(
+            np.array, init_state(size.settings, first_params(size.settings, size.config))
+        )  # a step uses its state up
         return jax.device_put(copied, parameter_sharding(make_mesh(platform, 1), copied)), None, 0
 
     def step(carried: tuple[TrainState, Any, int]) -> tuple[TrainState, Any, int]:
@@ -129,7 +131,7 @@ class TorchModel:
 
         torch.set_num_threads(num_cpus())
         self.config, self.settings = config, settings
-        params = init_state(self.settings, self.config).params
+        params = first_params(self.settings, self.config)
         # torch.nn.functional.linear wants (d_out, d_in); arrays are copied, for updates happen in place.
         self.params = jax.tree.map(lambda x: torch.tensor(np.asarray(x)), params)
         for layer in self.params["layers"]:

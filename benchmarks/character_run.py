@@ -17,7 +17,7 @@ import jax
 from minillm.training.config import ModelShape, TrainConfig
 from minillm.training.corpus import load_corpus
 from minillm.training.mesh import make_mesh, parameter_sharding, place_rows
-from minillm.training.step import init_state, learning_rate, make_evaluation, make_step
+from minillm.training.step import first_params, init_state, learning_rate, make_evaluation, make_step
 
 from .bench_training import TorchModel
 from .timing import settle
@@ -47,7 +47,7 @@ class Ours:
     def __init__(self, config: TrainConfig, corpus: Any):
         self.config, model, self.mesh = config, config.model.config(corpus.vocab_size), make_mesh("cpu", 1)
         self.step, self.evaluate = make_step(config, model, self.mesh), make_evaluation(config, model, self.mesh)
-        first = init_state(config, model)
+        first = init_state(config, first_params(config, model))
         self.state = jax.device_put(first, parameter_sharding(self.mesh, first))
 
     def train(self, batches: list[Any]) -> None:

@@ -6,7 +6,7 @@ Everything slow (JAX, the lessons, the models) is imported inside the commands, 
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -87,7 +87,12 @@ def generate(
     seed: Seed = 0,
     chat: Annotated[bool, typer.Option("--chat/--raw", help="Answer a message, or continue a text.")] = False,
     as_json: Json = False,
-    model: Model = "smollm2",
+    model: Annotated[
+        str | None, typer.Option("--model", help="As elsewhere; by default the adapter's, or smollm2.")
+    ] = None,
+    adapter: Annotated[
+        str | None, typer.Option("--adapter", help="A folder of `minillm finetune`, or of PEFT.")
+    ] = None,
     backend: BackendOption = "accelerated",
     device: DeviceOption = None,
 ) -> None:
@@ -96,7 +101,7 @@ def generate(
 
     settings = talk.Settings(max_tokens, temperature, top_k, top_p, seed)
     text = talk.read_prompt(prompt)
-    talk.generate(_load(model, backend, device), text, settings, chat=chat, as_json=as_json)
+    talk.generate(_load(model, backend, device, adapter), text, settings, chat=chat, as_json=as_json)
 
 
 @app.command()
@@ -151,6 +156,53 @@ def train(
     from minillm.training.settings import read_config
 
     train(read_config(config, changes or ()), "new" if resume is None else "resume" if resume else "fresh")
+
+
+@app.command()
+def finetune(
+    out: Annotated[Path, typer.Argument(help="The folder of the run; its adapter or model is written there.")],
+    method: Annotated[
+        Literal["lora", "full"], typer.Option("--method", help="An adapter, or all parameters.")
+    ] = "lora",
+    model: Model = "smollm2",
+    text: Annotated[str, typer.Option("--text", help="shakespeare, tinyshakespeare, or a UTF-8 file.")] = "shakespeare",
+    steps: Annotated[int, typer.Option("--steps", help="How many batches to learn from.")] = 100,
+    batch_size: Annotated[int, typer.Option("--batch-size", help="Rows of a batch.")] = 4,
+    context_length: Annotated[int, typer.Option("--context-length", help="Tokens of a row.")] = 128,
+    rank: Annotated[int, typer.Option("--rank", help="Of an adapter.")] = 8,
+    alpha: Annotated[float, typer.Option("--alpha", help="Of an adapter: its scale is alpha / rank.")] = 16.0,
+    targets: Annotated[
+        list[str] | None,
+        typer.Option("--target", metavar="PATTERN", help="Matrices of an adapter, such as layers.*.mlp.*"),
+    ] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option("--learning-rate", help="The highest; by default 1e-3 with lora, 1e-4 in full.")
+    ] = None,
+    changes: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting.")] = None,
+    resume: Annotated[
+        bool | None, typer.Option("--resume/--fresh", help="Go on with the run in the folder, or begin it again.")
+    ] = None,
+) -> None:
+    """Train a trained model further, whole or by an adapter; killed at any moment, it goes on with --resume."""
+    from minillm.training.loop import train
+    from minillm.training.settings import changed_config
+
+    lora = {"rank": rank, "alpha": alpha, "targets": targets or ["*"]}
+    given: dict[str, Any] = {
+        "out": str(out),
+        "text": text,
+        "steps": steps,
+        "batch_size": batch_size,
+        "learning_rate": learning_rate or (1e-3 if method == "lora" else 1e-4),
+        "warmup_steps": steps // 20,
+        "weight_decay": 0.0,
+        "eval_interval": 25,
+        "eval_batches": 4,
+        "checkpoint_interval": 25,
+        "model": {"context_length": context_length},
+        "finetune": {"base": model, "method": method, "lora": lora},
+    }
+    train(changed_config(given, changes or ()), "new" if resume is None else "resume" if resume else "fresh")
 
 
 @app.command()
@@ -222,11 +274,13 @@ def options(
     """Read the options before the command."""
 
 
-def _load(model: str, backend: Backend, device: Device | None) -> object:
+def _load(model: str | None, backend: Backend, device: Device | None, adapter: str | None = None) -> object:
     Options(backend, device)  # refuses settings that contradict each other before anything is loaded
+    from minillm.pretrained.adapter_folder import adapter_base
     from minillm.pretrained.language_model import load_model
 
-    return load_model(model=model, backend=backend, device=device)
+    model = model or (adapter and adapter_base(adapter)) or "smollm2"
+    return load_model(model=model, backend=backend, device=device, adapter=adapter)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -10,10 +10,10 @@ from minillm.accelerated.lora import with_lora
 from minillm.accelerated.transformer import transformer
 from minillm.config import LoRAConfig
 from minillm.errors import InputError, ModelFileError
-from minillm.pretrained.adapter_folder import SETTINGS, WEIGHTS, load_adapter, save_adapter
+from minillm.pretrained.adapter_folder import SETTINGS, WEIGHTS, load_adapter
 from minillm.reference.lora import merge_lora
 from minillm.reference.transformer import transformer as reference_transformer
-from minillm.training.export import folder_settings, folder_tensors
+from minillm.training.export import folder_settings, folder_tensors, save_adapter
 from tests.test_lora import CONFIG, LORA, TOKENS, base, trained
 
 CONFIGS = [

@@ -26,7 +26,7 @@ from minillm.training.folder import locked
 from minillm.training.mesh import AXES, check_batch
 from minillm.training.metrics import Metrics, read_metrics
 from minillm.training.settings import parse_config
-from minillm.training.step import init_state, loss_function
+from minillm.training.step import first_params, init_state, loss_function
 
 ROOT = Path(__file__).resolve().parents[1]
 STEPS = 24
@@ -176,7 +176,7 @@ def test_every_kind_of_run_learns(folder, changes):
 def test_parameters_and_loss_stay_float32_when_arithmetic_is_bfloat16(folder):
     run = config(folder, dtype="bfloat16")
     model = run.model.config(31)
-    state, tokens = init_state(run, model), np.arange(16, dtype=np.int32)[None] % 31
+    state, tokens = init_state(run, first_params(run, model)), np.arange(16, dtype=np.int32)[None] % 31
     exact = loss_function(state.params, tokens, tokens, model)
     rough = loss_function(state.params, tokens, tokens, model, jax.numpy.bfloat16)
     assert exact.dtype == rough.dtype == np.float32

@@ -104,8 +104,8 @@ def lora_delta(lora_a: Float[Any, "d_in R"], lora_b: Float[Any, "R d_out"], scal
 
 @partial(
     jax.tree_util.register_dataclass,
-    data_fields=["weight", "lora_a", "lora_b", "scale", "key"],
-    meta_fields=["dropout"],
+    data_fields=["weight", "lora_a", "lora_b", "key"],
+    meta_fields=["scale", "dropout"],
 )
 @dataclass(frozen=True)
 class LoRAWeight:
@@ -114,7 +114,7 @@ class LoRAWeight:
     weight: Matrix
     lora_a: Float[Any, "d_in R"]
     lora_b: Float[Any, "R d_out"]
-    scale: Any
+    scale: float
     key: Any = None
     dropout: float = 0.0
 

@@ -70,7 +70,10 @@ def encode(backend: Backend, text: str) -> np.ndarray:
 
     Where the vocabulary has no id for a character, the text is refused: what is not there cannot be learned.
     """
-    pieces = [np.array(piece.ids, np.int32) for piece in backend.encode_batch_fast(list(_pieces(text)))]
+    pieces = [
+        np.array(piece.ids, np.int32)
+        for piece in backend.encode_batch_fast(list(_pieces(text)), add_special_tokens=False)
+    ]
     ids = np.concatenate(pieces)
     unknown = backend.token_to_id(UNKNOWN)
     if unknown is not None and unknown in ids:

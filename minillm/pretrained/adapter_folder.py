@@ -1,29 +1,26 @@
-"""An adapter as a folder that PEFT reads and writes: adapter_config.json and adapter_model.safetensors.
+"""An adapter from a folder that PEFT, or `minillm finetune`, wrote: adapter_config.json, adapter_model.safetensors.
 
 PEFT's lora_A is (R, d_in) and its lora_B (d_out, R): our transposes. The scale is in the settings, as alpha, rank and
 whether it is rank-stabilised.
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
 import ml_dtypes  # noqa: F401  teaches NumPy the name bfloat16, by which safetensors asks for it
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
 
 from minillm.config import Config, LoRAConfig
-from minillm.course.files import whole_file
-from minillm.errors import InputError, ModelFileError
+from minillm.errors import ModelFileError
 from minillm.parameter_paths import Adapter
 from minillm.pretrained.llama_folder import READABLE, folder_names
 from minillm.pretrained.tokenizer_files import read_json
 
 SETTINGS, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
-_PREFIX = "base_model.model."
+PREFIX = "base_model.model."
 # Kinds of change that are not x W + scale x A B; each with the value that means "not used".
-_OTHER_KINDS = {
+OTHER_KINDS: dict[str, Any] = {
     "use_dora": False,
     "use_qalora": False,
     "use_bdlora": None,
@@ -39,36 +36,10 @@ _OTHER_KINDS = {
 }
 
 
-def save_adapter(folder: Path, adapter: Adapter, lora: LoRAConfig, config: Config, base: str | None = None) -> None:
-    """Write the adapter; each file appears whole, the weights last. `base` is what PEFT is to load it onto."""
-    modules = {ours: theirs.removesuffix(".weight") for ours, theirs in _module_names(config).items()}
-    tensors = {}
-    for path, pair in adapter.items():
-        if path not in modules:
-            raise InputError(f"LoRA: {path} has no name in a Llama folder, so PEFT could not read this adapter.")
-        for ours, theirs in (("lora_a", "lora_A"), ("lora_b", "lora_B")):
-            numbers = np.ascontiguousarray(np.asarray(pair[ours]).T, np.float32)
-            tensors[f"{_PREFIX}{modules[path]}.{theirs}.weight"] = numbers
-    settings = {
-        "peft_type": "LORA",
-        "task_type": "CAUSAL_LM",
-        "base_model_name_or_path": base,
-        "inference_mode": True,
-        "init_lora_weights": True,
-        "r": lora.rank,
-        "lora_alpha": lora.alpha,
-        "use_rslora": lora.rank_stabilised,
-        "lora_dropout": lora.dropout,
-        "target_modules": [modules[path] for path in adapter],
-        **_OTHER_KINDS,
-    }
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, content in (
-        (SETTINGS, (json.dumps(settings, indent=2) + "\n").encode("utf-8")),
-        (WEIGHTS, save(tensors, metadata={"format": "pt"})),
-    ):
-        with whole_file(folder / name) as temporary:
-            temporary.write_bytes(content)
+def adapter_base(folder: str | Path) -> str | None:
+    """The name or path of the model that the adapter was made for, where its settings say so."""
+    found = read_json(Path(folder) / SETTINGS).get("base_model_name_or_path")
+    return found if isinstance(found, str) and found else None
 
 
 def load_adapter(folder: str | Path, config: Config) -> tuple[Adapter, LoRAConfig]:
@@ -79,10 +50,10 @@ def load_adapter(folder: str | Path, config: Config) -> tuple[Adapter, LoRAConfi
     folder = Path(folder)
     settings = read_json(folder / SETTINGS)
     _refuse_other_kinds(folder / SETTINGS, settings)
-    paths = {theirs.removesuffix(".weight"): ours for ours, theirs in _module_names(config).items()}
+    paths = {theirs.removesuffix(".weight"): ours for ours, theirs in module_names(config).items()}
     adapter: Adapter = {}
     for name, numbers in _tensors(folder / WEIGHTS).items():
-        module, _, factor = name.removeprefix(_PREFIX).removesuffix(".weight").rpartition(".")
+        module, _, factor = name.removeprefix(PREFIX).removesuffix(".weight").rpartition(".")
         if factor == "base_layer":
             continue  # PEFT keeps a copy of a head that it changes
         if module not in paths or factor not in ("lora_A", "lora_B"):
@@ -95,7 +66,7 @@ def load_adapter(folder: str | Path, config: Config) -> tuple[Adapter, LoRAConfi
     return adapter, lora
 
 
-def _module_names(config: Config) -> dict[str, str]:
+def module_names(config: Config) -> dict[str, str]:
     """Our path of every matrix that may have a change -> the file's name of it."""
     names = folder_names(config)
     matrices = {ours: theirs for ours, theirs in names.layer.items() if ours.startswith(("attention.", "mlp."))}
@@ -110,7 +81,7 @@ def _module_names(config: Config) -> dict[str, str]:
 def _refuse_other_kinds(path: Path, settings: dict[str, Any]) -> None:
     if settings.get("peft_type") != "LORA":
         raise ModelFileError(f"{path}: peft_type is {settings.get('peft_type')!r}; minillm reads LORA only.")
-    for name, unused in _OTHER_KINDS.items():
+    for name, unused in OTHER_KINDS.items():
         if settings.get(name, unused) not in (unused, None, False, {}, []):
             raise ModelFileError(f"{path}: {name} is {settings[name]!r}, a variant that minillm does not have.")
 

@@ -1,7 +1,7 @@
 """A language model one can ask: the parameters of a file, computed by either backend."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -11,7 +11,9 @@ import numpy as np
 
 from minillm.config import Sampling
 from minillm.errors import DeviceError, InputError
+from minillm.pretrained.adapter_folder import load_adapter
 from minillm.pretrained.model_files import PretrainedModel, open_model
+from minillm.reference.lora import merge_lora
 
 BACKENDS = ("reference", "accelerated")
 _TOKENS = 1024  # about as many are scored together
@@ -29,12 +31,16 @@ class Score:
 
 
 def load_model(
-    model: str | Path = "smollm2", backend: str = "accelerated", device: str | None = None
+    model: str | Path = "smollm2",
+    backend: str = "accelerated",
+    device: str | None = None,
+    adapter: str | Path | None = None,
 ) -> "LanguageModel":
     """Open a model (fetching it on first use) and put it on a device.
 
     `model` is "smollm2", a GGUF file, or a folder with config.json and safetensors. `backend` is "reference"
     (NumPy, on the CPU) or "accelerated" (JAX); `device` is "cpu", "gpu" or "tpu", by default JAX's own choice.
+    An `adapter`, a folder that `minillm finetune` or PEFT wrote, is merged into the model.
     """
     if backend not in BACKENDS:
         raise InputError(f"There is no backend {backend!r}; choose one of {', '.join(BACKENDS)}.")
@@ -46,7 +52,11 @@ def load_model(
         from minillm.devices import find_device
 
         find_device(device)  # a missing device is refused before the file is read
-    return LanguageModel(open_model(model), backend, device)
+    pretrained = open_model(model)
+    if adapter is not None:
+        changes, lora = load_adapter(adapter, pretrained.config)
+        pretrained = replace(pretrained, params=merge_lora(pretrained.params, changes, lora.scale))
+    return LanguageModel(pretrained, backend, device)
 
 
 class LanguageModel:

@@ -47,6 +47,11 @@ class Tokenizer:
         self.stop_ids: frozenset[int] = frozenset(ends | set(stop_ids) | ({eos_id} if eos_id is not None else set()))
 
     @property
+    def backend(self) -> Backend:
+        """The tokenizer of the `tokenizers` library."""
+        return self._backend
+
+    @property
     def document_start_id(self) -> int:
         """The token that stood before every document in training: a context that says nothing but "a text begins"."""
         candidates = (self._separator_id, self.bos_id, self.eos_id)

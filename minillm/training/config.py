@@ -4,7 +4,7 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any
 
-from minillm.config import Config, MoEConfig
+from minillm.config import Config, LoRAConfig, MoEConfig
 from minillm.data.tokenisation import KINDS
 from minillm.devices import DEVICES
 from minillm.errors import InputError
@@ -57,6 +57,20 @@ class ModelShape:
 
 
 @dataclass(frozen=True)
+class Finetune:
+    """What a run starts from, where that is a trained model, and how it changes it."""
+
+    base: str = "smollm2"  # a name or path that `open_model` knows; its tokenizer is used
+    method: str = "lora"  # "full": all parameters; "lora": an adapter alone
+    lora: LoRAConfig = field(default_factory=LoRAConfig)  # of the method "lora"
+
+    def __post_init__(self) -> None:
+        """Refuse a method that there is not."""
+        if self.method not in ("full", "lora"):
+            raise InputError(f"finetune.method is {self.method!r}; choose one of full, lora.")
+
+
+@dataclass(frozen=True)
 class TrainConfig:
     """One run, completely: the same settings give the same parameters on the same kind of machine."""
 
@@ -87,6 +101,7 @@ class TrainConfig:
     keep_checkpoints: int = 2
     device: str | None = None  # None: JAX's own choice
     data_axis: int | None = None  # devices, or groups of expert_axis of them, that share a batch; None: all there are
+    finetune: Finetune | None = None  # a table [finetune]: of `model`, context_length alone is then used
     expert_axis: int = 1  # devices that share the experts of [model.moe]; they share a batch too
 
     def __post_init__(self) -> None:
@@ -133,4 +148,8 @@ class TrainConfig:
         settings = dataclasses.asdict(self)
         if self.model.moe is None:
             del settings["model"]["moe"]
+        if self.finetune is None:
+            del settings["finetune"]
+        else:
+            settings["finetune"]["lora"]["targets"] = list(self.finetune.lora.targets)
         return settings

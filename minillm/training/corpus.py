@@ -44,13 +44,16 @@ class Corpus:
         return Validation(self.validation, config.batch_size, config.model.context_length, config.eval_batches)
 
 
-def load_corpus(config: TrainConfig) -> Corpus:
-    """Read the text and cut it; merges are learned from the part to train on alone.
+def load_corpus(config: TrainConfig, tokenizer: Backend | None = None) -> Corpus:
+    """Read the text and cut it, with the tokenizer of a model if there is one.
 
-    The list of characters is that of the whole text: which characters exist tells nothing about what they say.
+    Else merges are learned from the part to train on alone. The list of characters is that of the whole text: which
+    characters exist tells nothing about what they say.
     """
     text = load_text(config.text)
     train, validation = split_text(text, config.validation_fraction)
+    if tokenizer is not None:
+        return Corpus(tokenizer, encode(tokenizer, train), encode(tokenizer, validation))
     learned_from = train if config.tokenizer == "bpe" else text
     tokenizer = make_tokenizer(config.tokenizer, learned_from, config.vocab_size)
     return Corpus(tokenizer, encode(tokenizer, train), encode(tokenizer, validation))

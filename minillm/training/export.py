@@ -1,6 +1,7 @@
 """A trained model as a folder that `open_model`, and Transformers, read: config.json, safetensors, tokenizer.json.
 
-A model with experts is a Mixtral, if its gates are Mixtral's; else Transformers is told that it cannot read it.
+A model with experts is a Mixtral, if its gates are Mixtral's; else Transformers is told that it cannot read it. An
+adapter is a folder that PEFT reads.
 """
 
 import json
@@ -12,9 +13,13 @@ import numpy as np
 from safetensors.numpy import save
 from tokenizers import Tokenizer as Backend
 
-from minillm.config import Config
+from minillm.config import Config, LoRAConfig
 from minillm.course.files import whole_file
 from minillm.errors import InputError
+from minillm.parameter_paths import Adapter
+from minillm.pretrained.adapter_folder import OTHER_KINDS, PREFIX, module_names
+from minillm.pretrained.adapter_folder import SETTINGS as ADAPTER_SETTINGS
+from minillm.pretrained.adapter_folder import WEIGHTS as ADAPTER_WEIGHTS
 from minillm.pretrained.llama_folder import KINDS, OWN_EXPERTS, SINGLE, folder_names
 
 
@@ -80,3 +85,35 @@ def folder_tensors(config: Config, params: Any) -> dict[str, np.ndarray]:
                 leaf = leaf[int(part) if part.isdigit() else part]
             tensors[theirs.format(number)] = np.transpose(leaf)  # a vector stays as it is
     return {name: np.ascontiguousarray(tensor, np.float32) for name, tensor in tensors.items()}
+
+
+def save_adapter(folder: Path, adapter: Adapter, lora: LoRAConfig, config: Config, base: str | None = None) -> None:
+    """Write the adapter; each file appears whole, the weights last. `base` is what PEFT is to load it onto."""
+    modules = {ours: theirs.removesuffix(".weight") for ours, theirs in module_names(config).items()}
+    tensors = {}
+    for path, pair in adapter.items():
+        if path not in modules:
+            raise InputError(f"LoRA: {path} has no name in a Llama folder, so PEFT could not read this adapter.")
+        for ours, theirs in (("lora_a", "lora_A"), ("lora_b", "lora_B")):
+            numbers = np.ascontiguousarray(np.asarray(pair[ours]).T, np.float32)
+            tensors[f"{PREFIX}{modules[path]}.{theirs}.weight"] = numbers
+    settings = {
+        "peft_type": "LORA",
+        "task_type": "CAUSAL_LM",
+        "base_model_name_or_path": base,
+        "inference_mode": True,
+        "init_lora_weights": True,
+        "r": lora.rank,
+        "lora_alpha": lora.alpha,
+        "use_rslora": lora.rank_stabilised,
+        "lora_dropout": lora.dropout,
+        "target_modules": [modules[path] for path in adapter],
+        **OTHER_KINDS,
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in (
+        (ADAPTER_SETTINGS, (json.dumps(settings, indent=2) + "\n").encode("utf-8")),
+        (ADAPTER_WEIGHTS, save(tensors, metadata={"format": "pt"})),
+    ):
+        with whole_file(folder / name) as temporary:
+            temporary.write_bytes(content)

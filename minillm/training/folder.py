@@ -12,7 +12,8 @@ Start = Literal["new", "resume", "fresh"]
 
 CHECKPOINTS, METRICS, CURVE, SUMMARY = "checkpoints", "metrics.jsonl", "loss.png", "training.json"
 # All that a run writes, and so all that --fresh removes.
-OWN = (CHECKPOINTS, "unreadable", METRICS, CURVE, SUMMARY, "model.safetensors", "config.json", "tokenizer.json")
+OWN = (CHECKPOINTS, "unreadable", METRICS, CURVE, SUMMARY, "model.safetensors", "config.json", "tokenizer.json",
+       "adapter_config.json", "adapter_model.safetensors")  # fmt: skip
 
 
 def open_folder(folder: Path) -> None:

@@ -21,10 +21,9 @@ from minillm.course.files import whole_file
 from minillm.errors import MinillmError
 from minillm.training.checkpoint import Checkpoints
 from minillm.training.config import TrainConfig
-from minillm.training.corpus import Corpus, load_corpus
-from minillm.training.export import export_model
 from minillm.training.folder import CHECKPOINTS, CURVE, METRICS, SUMMARY, Start, begin, locked, open_folder
 from minillm.training.identity import check_same_run, describe_run
+from minillm.training.learner import make_learner
 from minillm.training.mesh import (
     check_batch,
     is_writer,
@@ -55,7 +54,7 @@ def train(config: TrainConfig, start: Start = "new", say: Callable[[str], None] 
             open_folder(folder)
             stack.enter_context(locked(folder))
             begin(folder, start)
-        run = Run(config, load_corpus(config), mesh)
+        run = Run(config, mesh)
         checkpoints = stack.enter_context(Checkpoints(folder / CHECKPOINTS, config.keep_checkpoints))
         state = run.first_or_restored(checkpoints, say)
         done = int(state.step)
@@ -68,23 +67,26 @@ def train(config: TrainConfig, start: Start = "new", say: Callable[[str], None] 
 class Run:
     """The programs and data of one run."""
 
-    def __init__(self, config: TrainConfig, corpus: Corpus, mesh: Mesh):
-        """Nothing is compiled or placed yet."""
-        self.config, self.corpus, self.mesh = config, corpus, mesh
-        self.model = config.model.config(corpus.vocab_size)
-        self.batches = corpus.batches(config)
-        self.validation = corpus.validation_batches(config)
-        self._step = make_step(config, self.model, mesh)
-        self._evaluate = make_evaluation(config, self.model, mesh)
+    def __init__(self, config: TrainConfig, mesh: Mesh):
+        """Read text and base. Nothing is compiled yet, and only what is frozen is placed."""
+        self.config, self.mesh = config, mesh
+        self.learner, self.corpus, self.digest = make_learner(config)
+        self.batches = self.corpus.batches(config)
+        self.validation = self.corpus.validation_batches(config)
+        model, frozen, assemble = self.learner.model, self.learner.frozen, self.learner.assemble
+        if frozen is not None:
+            frozen = jax.device_put(frozen, parameter_sharding(mesh, frozen))
+        self._step = partial(make_step(config, model, mesh, assemble), frozen=frozen)
+        self._evaluate = partial(make_evaluation(config, model, mesh, assemble), frozen=frozen)
         self._tokens = config.batch_size * config.model.context_length
         self._mark = 0, time.perf_counter()  # a step, and when it was done: speed is counted from there
 
     def first_or_restored(self, checkpoints: Checkpoints, say: Callable[[str], None]) -> TrainState:
         """The state of the newest good checkpoint, on the devices; without any, that of step 0."""
-        first = init_state(self.config, self.model)
+        first = init_state(self.config, self.learner.first)
         lies = parameter_sharding(self.mesh, first)
         like = jax.tree.map(lambda leaf, lie: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=lie), first, lies)
-        found = checkpoints.restore(like, partial(check_same_run, self.config, self.corpus.sha256), say)
+        found = checkpoints.restore(like, partial(check_same_run, self.config, self.digest), say)
         if found is None:
             return jax.device_put(first, lies)
         say(f"Resumed after step {int(found[0].step)} of {self.config.steps}.")
@@ -113,7 +115,7 @@ class Run:
             if saves:
                 if metrics:
                     metrics.keep()
-                checkpoints.save(done, state, describe_run(self.config, self.corpus.sha256, done))
+                checkpoints.save(done, state, describe_run(self.config, self.digest, done))
             if evaluates or saves or done == first + 2:  # by then the first step, which compiles, is recorded
                 self._mark = done, time.perf_counter()
         return state
@@ -133,19 +135,21 @@ class Run:
             "minillm": minillm.__version__,
             "settings": self.config.as_dict(),
             "corpus_sha256": self.corpus.sha256,
-            "parameters": self.model.num_parameters,
+            "parameters": self.learner.model.num_parameters,
+            "learned_parameters": self.learner.num_learned,
             "training_tokens": self.config.steps * self._tokens,
             "last": records[-1] if records else {},
         }
         params = on_the_host(self.mesh, state.params)
         if not is_writer():
             return summary
-        export_model(folder, self.model, params, self.corpus.tokenizer)
-        draw_curve(records, folder / CURVE, f"{self.config.text}, {self.model.num_parameters:,} parameters")
+        self.learner.export(folder, params, self.corpus.tokenizer)
+        draw_curve(records, folder / CURVE, f"{self.config.text}, {self.learner.num_learned:,} parameters learned")
         with whole_file(folder / SUMMARY) as temporary:
             temporary.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
         last = f" ({figures(records[-1])})" if records else ""
-        say(f"Trained {self.config.steps} steps{last}. Ask it: minillm generate --model {folder} TEXT")
+        option = "--model" if self.learner.lora is None else "--adapter"
+        say(f"Trained {self.config.steps} steps{last}. Ask it: minillm generate {option} {folder} TEXT")
         return summary
 
     def _placed(self, rows: Callable[..., Any], number: int) -> tuple[Any, Any]:

@@ -38,9 +38,14 @@ def read_config(path: Path, changes: Iterable[str] = ()) -> TrainConfig:
         raise InputError(f"{path} is not UTF-8 (byte {error.start}); convert it.") from error
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"{path} is not TOML: {error}.") from error
+    return changed_config(given, changes, str(path))
+
+
+def changed_config(given: dict[str, Any], changes: Iterable[str], source: str = "the settings") -> TrainConfig:
+    """Settings with `key=value` changes over them."""
     for change in changes:
         _apply(given, change)
-    return parse_config(given, str(path))
+    return parse_config(given, source)
 
 
 def parse_config(given: Mapping[str, Any], source: str = "the settings") -> TrainConfig:
@@ -93,6 +98,10 @@ def _unknown(name: str, known: list[str]) -> str:
 def _value(name: str, kind: Any, value: Any) -> Any:
     """The value where it is of the field's kind; a whole number also serves as a float."""
     kinds = get_args(kind) if get_origin(kind) is types.UnionType else (kind,)
+    if get_origin(kind) is tuple:
+        if not isinstance(value, list) or not all(isinstance(part, str) for part in value):
+            raise InputError(f"{name} is {value!r}; it must be a list of texts in quotes.")
+        return tuple(value)
     for table in kinds:
         if isinstance(table, type) and dataclasses.is_dataclass(table):
             if not isinstance(value, Mapping):

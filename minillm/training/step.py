@@ -21,6 +21,8 @@ from minillm.reference.transformer import init_params
 from minillm.training.config import TrainConfig
 from minillm.training.mesh import parameter_sharding
 
+Assemble = Callable[[Any, Any, Any], Params]  # (learned, frozen, step or None) -> the whole model's tree
+
 
 class TrainState(NamedTuple):
     """All that changes from step to step; `step` counts the updates done, and numbers the next batch."""
@@ -39,10 +41,14 @@ class Measured(NamedTuple):
     auxiliary_loss: Any = None  # of the experts, where there are any: what training adds to the loss
 
 
-def init_state(config: TrainConfig, model: Config) -> TrainState:
-    """Where training starts: drawn from the seed by NumPy, so it is the same on every device."""
-    params = init_params(model, np.random.default_rng(config.seed), np.float32)
-    return TrainState(np.int32(0), params, getattr(optimizer, f"{config.optimizer}_init")(params))
+def first_params(config: TrainConfig, model: Config) -> Params:
+    """Where a model from scratch starts: drawn from the seed by NumPy, so it is the same on every device."""
+    return init_params(model, np.random.default_rng(config.seed), np.float32)
+
+
+def init_state(config: TrainConfig, first: Params) -> TrainState:
+    """No step done yet, from these parameters."""
+    return TrainState(np.int32(0), first, getattr(optimizer, f"{config.optimizer}_init")(first))
 
 
 def loss_function(
@@ -56,7 +62,7 @@ def training_losses(
     params: Params, tokens: Tokens, labels: Tokens, model: Config, dtype: Any = np.float32, mesh: Mesh | None = None
 ) -> tuple[Any, tuple[Any, Any]]:
     """What training follows; and its two parts, `loss_function` and the experts' auxiliary losses."""
-    cast = jax.tree.map(lambda p: p.astype(dtype), params)
+    cast = jax.tree.map(lambda p: p.astype(dtype) if jnp.issubdtype(p.dtype, jnp.floating) else p, params)
     logits, auxiliary = transformer_with_auxiliary_loss(cast, tokens, model, mesh)
     loss, auxiliary = cross_entropy(wide(logits), labels), wide(auxiliary)
     return loss + auxiliary, (loss, auxiliary)
@@ -73,14 +79,21 @@ def learning_rate(config: TrainConfig, step: Any) -> Any:
 
 
 def make_step(
-    config: TrainConfig, model: Config, mesh: Mesh
-) -> Callable[[TrainState, Tokens, Tokens], tuple[TrainState, Measured]]:
-    """The program of a step: the state after it, and what it measured. The state given is used up."""
+    config: TrainConfig, model: Config, mesh: Mesh, assemble: Assemble | None = None
+) -> Callable[..., tuple[TrainState, Measured]]:
+    """The program of a step: the state after it, and what it measured. The state given is used up.
+
+    It takes a state, tokens and labels; and what is frozen, where `assemble` makes the model of that and of what is
+    learned.
+    """
     dtype = jnp.dtype(config.dtype)
 
-    def step(state: TrainState, tokens: Tokens, labels: Tokens) -> tuple[TrainState, Measured]:
-        follow = jax.value_and_grad(training_losses, has_aux=True)
-        (_, (loss, auxiliary)), gradients = follow(state.params, tokens, labels, model, dtype, mesh)
+    def step(state: TrainState, tokens: Tokens, labels: Tokens, frozen: Any = None) -> tuple[TrainState, Measured]:
+        def losses(learned: Any) -> Any:
+            params = assemble(learned, frozen, state.step) if assemble else learned
+            return training_losses(params, tokens, labels, model, dtype, mesh)
+
+        (_, (loss, auxiliary)), gradients = jax.value_and_grad(losses, has_aux=True)(state.params)
         norm, rate = optimizer.global_norm(gradients), learning_rate(config, state.step)
         if config.clip_norm is not None:
             gradients = optimizer.clip_by_global_norm(gradients, config.clip_norm)
@@ -101,11 +114,14 @@ def update(config: TrainConfig, gradients: Params, state: TrainState, rate: Any)
     )
 
 
-def make_evaluation(config: TrainConfig, model: Config, mesh: Mesh) -> Callable[[Params, Tokens, Tokens], Any]:
-    """The program of an evaluation: summed nats and number of the labels that count."""
+def make_evaluation(
+    config: TrainConfig, model: Config, mesh: Mesh, assemble: Assemble | None = None
+) -> Callable[..., Any]:
+    """The program of an evaluation: summed nats and number of the labels that count; without dropout."""
     dtype = jnp.dtype(config.dtype)
 
-    def evaluate(params: Params, tokens: Tokens, labels: Tokens) -> tuple[Any, Any]:
+    def evaluate(learned: Any, tokens: Tokens, labels: Tokens, frozen: Any = None) -> tuple[Any, Any]:
+        params = assemble(learned, frozen, None) if assemble else learned
         counted = jnp.sum(labels != IGNORED)
         return loss_function(params, tokens, labels, model, dtype, mesh) * counted.astype(jnp.float32), counted
 
