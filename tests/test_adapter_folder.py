@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 
+import jax
 import numpy as np
 import pytest
 
@@ -10,11 +11,11 @@ from minillm.accelerated.lora import with_lora
 from minillm.accelerated.transformer import transformer
 from minillm.config import LoRAConfig
 from minillm.errors import InputError, ModelFileError
-from minillm.pretrained.adapter_folder import SETTINGS, WEIGHTS, load_adapter
+from minillm.pretrained.adapter_folder import PREFIX, SETTINGS, WEIGHTS, load_adapter, module_names
 from minillm.reference.lora import merge_lora
 from minillm.reference.transformer import transformer as reference_transformer
 from minillm.training.export import folder_settings, folder_tensors, save_adapter
-from tests.test_lora import CONFIG, LORA, TOKENS, base, trained
+from tests.test_lora import CONFIG, LORA, TOKENS, base, jax_loss, trained
 
 CONFIGS = [
     LORA,
@@ -158,3 +159,22 @@ def test_numbers_that_are_none_are_refused(tmp_path):
         load_adapter(tmp_path, CONFIG)
     with pytest.raises(InputError, match="has no name in a Llama folder"):
         save_adapter(tmp_path, {"layers.0.other": adapter["head"]}, LoRAConfig(), CONFIG)
+
+
+def test_the_gradients_are_those_of_peft(tmp_path):
+    """Of a trained adapter: the loss's gradient by A and by B of every matrix."""
+    peft = pytest.importorskip("peft")
+    params = base(dtype=np.float32)
+    torch, model = peft_model(tmp_path / "base", params)
+    adapter = trained(params, dtype=np.float32)
+    save_adapter(tmp_path / "adapter", adapter, LORA, CONFIG)
+    theirs = peft.PeftModel.from_pretrained(model, tmp_path / "adapter", is_trainable=True)
+    labels = np.roll(TOKENS, -1, axis=-1)
+    logits = theirs(torch.from_numpy(TOKENS)).logits
+    torch.nn.functional.cross_entropy(logits.reshape(-1, 13), torch.from_numpy(labels).reshape(-1)).backward()
+    theirs_by_name = {name: parameter.grad for name, parameter in theirs.named_parameters() if "lora_" in name}
+    ours = jax.jit(jax.grad(jax_loss, 1))(params, adapter, TOKENS, labels)
+    for path, name in module_names(CONFIG).items():
+        for factor in ("lora_A", "lora_B"):
+            expected = theirs_by_name[f"{PREFIX}{name.removesuffix('.weight')}.{factor}.default.weight"].numpy().T
+            np.testing.assert_allclose(ours[path][factor.lower()], expected, atol=1e-4 * np.abs(expected).max())

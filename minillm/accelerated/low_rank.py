@@ -97,7 +97,7 @@ _low_rank_approximation.defvjp(_approximation_forward, _approximation_backward)
 def randomized_svd(
     matrix: Matrix, rank: int, test_matrix: Float[Any, "columns samples"], power_iterations: int = 4
 ) -> SVD:
-    """As the reference, and quicker by what its orthonormal bases are made with; not for gradients."""
+    """As the reference; between the products the vectors are kept apart more cheaply. Not for gradients."""
     check_finite(matrix)
     check_samples(rank, matrix.shape, test_matrix.shape[-1], power_iterations)
     return _randomized_svd(matrix, rank, test_matrix, power_iterations)
@@ -106,14 +106,27 @@ def randomized_svd(
 @partial(jax.jit, static_argnames=("rank", "power_iterations"))
 def _randomized_svd(matrix: Matrix, rank: int, test_matrix: Any, power_iterations: int) -> SVD:
     a = wide(matrix)
-    basis, _ = jnp.linalg.qr(a @ test_matrix.astype(a.dtype))
+    sample = a @ test_matrix.astype(a.dtype)
     for _ in range(power_iterations):
-        back, _ = jnp.linalg.qr(a.T @ basis)
-        basis, _ = jnp.linalg.qr(a @ back)
+        sample = a @ (a.T @ _nearly_orthonormal(sample))
+    basis, _ = jnp.linalg.qr(_nearly_orthonormal(sample))
     back, triangle = jnp.linalg.qr(a.T @ basis)  # A is nearly basis (A^T basis)^T, whose small factor is decomposed
     u, s, vt = jnp.linalg.svd(triangle.T, full_matrices=False)
     found = basis @ u[:, :rank], s[:rank], vt[:rank] @ back.T
     return SVD(*(part.astype(matrix.dtype) for part in found))
+
+
+def _nearly_orthonormal(vectors: Float[Any, "rows samples"]) -> Float[Any, "rows samples"]:
+    """The same space by Cholesky QR: two thin products, which all devices are fast at, where Householder takes turns.
+
+    Orthonormal to within rounding times the square of the vectors' condition; a small multiple of the identity keeps
+    directions that are nothing but rounding from failing. The last basis is made by Householder after all.
+    """
+    gram = vectors.T @ vectors
+    size = jnp.trace(gram) / gram.shape[0]
+    ridge = jnp.where(size > 0, 16 * np.finfo(gram.dtype).eps * size, 1)
+    lower = jnp.linalg.cholesky(gram + ridge * jnp.eye(gram.shape[0], dtype=gram.dtype))
+    return jax.lax.linalg.triangular_solve(lower, vectors, left_side=False, lower=True, transpose_a=True)
 
 
 @jax.jit

@@ -1,0 +1,166 @@
+"""A LoRA step on SmolLM2, beside PEFT's: loss, the adapter's gradients, and AdamW; all linear layers, rank 8.
+
+Both begin at the base, whose loss the first step must give; that the gradients are PEFT's too is held by
+tests/test_adapter_folder.py. The base is frozen in both, and PyTorch computes no gradient of it either.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+from minillm.config import TINY, Config, LoRAConfig
+from minillm.errors import DownloadError
+from minillm.pretrained.model_files import open_model
+from minillm.reference.lora import init_lora
+from minillm.reference.losses import cross_entropy
+from minillm.reference.transformer import init_params, transformer
+from minillm.training.allocator import keep_freed_memory
+from minillm.training.config import TrainConfig
+from minillm.training.export import folder_settings, folder_tensors
+from minillm.training.learner import Learner
+from minillm.training.mesh import make_mesh, parameter_sharding, place_rows
+from minillm.training.step import TrainState, init_state, make_step
+
+from .case import Unavailable
+from .device import num_cpus
+from .harness import Case, Options
+
+keep_freed_memory()
+
+
+def lora(smoke: bool) -> LoRAConfig:
+    """The target's; the tiny model has no room for rank 8."""
+    return LoRAConfig(rank=2 if smoke else 8, alpha=16.0)
+
+
+@functools.cache
+def model(smoke: bool) -> tuple[Config, Any]:
+    """SmolLM2; in a smoke run a tiny model."""
+    if smoke:
+        return TINY, init_params(TINY, np.random.default_rng(0))
+    try:
+        found = open_model("smollm2")
+    except DownloadError as error:
+        raise Unavailable(f"SmolLM2 is not here: {error}") from error
+    return found.config, found.params
+
+
+def rows(smoke: bool, batch_size: int, length: int) -> tuple[Any, Any]:
+    """Tokens, and the labels one place on."""
+    drawn = np.random.default_rng(1).integers(0, model(smoke)[0].vocab_size, (batch_size, length + 1), dtype=np.int32)
+    return drawn[:, :-1], drawn[:, 1:]
+
+
+def settings() -> TrainConfig:
+    return TrainConfig(
+        out="unused", learning_rate=1e-4, schedule="constant", clip_norm=None, weight_decay=0.01, data_axis=1
+    )
+
+
+def ours(smoke: bool, platform: str, batch_size: int, length: int) -> dict[str, Any]:
+    """The trainer's own step."""
+
+    @functools.cache
+    def program() -> tuple[Callable[..., Any], Any, Any, Any]:
+        config, params = model(smoke)
+        mesh, rng = make_mesh(platform, 1), np.random.default_rng(2)
+        learner = Learner(config, init_lora(params, lora(smoke), rng), params, lora(smoke))
+        frozen = jax.device_put(params, parameter_sharding(mesh, params))
+        step = make_step(settings(), config, mesh, learner.assemble)
+        return step, learner, frozen, place_rows(mesh, rows(smoke, batch_size, length), batch_size)
+
+    def reset() -> tuple[TrainState, None]:
+        first = jax.tree.map(np.array, init_state(settings(), program()[1].first))
+        mesh = make_mesh(platform, 1)
+        return jax.device_put(first, parameter_sharding(mesh, first)), None
+
+    def step(carried: tuple[TrainState, Any]) -> tuple[TrainState, Any]:
+        run, _, frozen, given = program()
+        return run(carried[0], *given, frozen=frozen)
+
+    def make() -> tuple[Callable[..., Any], tuple]:
+        run, _, frozen, given = program()
+        step.lower = lambda carried: run.lower(carried[0], *given, frozen=frozen)  # type: ignore[attr-defined]
+        return step, ()
+
+    return {"make": make, "reset": reset, "result": lambda carried: np.asarray(carried[1].loss)}
+
+
+def peft(smoke: bool, batch_size: int, length: int) -> dict[str, Any]:
+    """PEFT on Transformers' Llama with the same weights, eager."""
+
+    @functools.cache
+    def built() -> tuple[Any, Any, Any]:
+        import torch
+        import transformers
+        from peft import LoraConfig, get_peft_model
+
+        torch.set_num_threads(num_cpus())
+        config, params = model(smoke)
+        llama = transformers.LlamaForCausalLM(transformers.LlamaConfig(**folder_settings(config)))
+        tensors = {name: torch.from_numpy(numbers) for name, numbers in folder_tensors(config, params).items()}
+        llama.load_state_dict(tensors, strict=False)
+        llama.tie_weights()
+        given = lora(smoke)
+        theirs = LoraConfig(r=given.rank, lora_alpha=given.alpha, target_modules="all-linear", task_type="CAUSAL_LM")
+        changed = get_peft_model(llama, theirs)
+        tokens, labels = (torch.from_numpy(part).long() for part in rows(smoke, batch_size, length))
+        return changed.train(), tokens, labels
+
+    def reset() -> tuple[Any, Any]:
+        import torch
+
+        changed, _, _ = built()
+        learned = [parameter for parameter in changed.parameters() if parameter.requires_grad]
+        with torch.no_grad():
+            for name, parameter in changed.named_parameters():
+                if "lora_B" in name:
+                    parameter.zero_()
+        return torch.optim.AdamW(learned, lr=1e-4, weight_decay=0.01), None
+
+    def step(carried: tuple[Any, Any]) -> tuple[Any, Any]:
+        import torch
+
+        changed, tokens, labels = built()
+        optimizer, _ = carried
+        logits = changed(input_ids=tokens).logits
+        loss = torch.nn.functional.cross_entropy(logits.reshape(-1, logits.shape[-1]), labels.reshape(-1))
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        return optimizer, loss.detach()
+
+    def make() -> tuple[Callable[..., Any], tuple]:
+        built()
+        return step, ()
+
+    packages = ("torch", "transformers", "peft")
+    return {"make": make, "reset": reset, "result": lambda c: c[1].numpy(), "requires": packages, "on_host": True}
+
+
+def cases(options: Options) -> list[Case]:
+    """Batch 4 of 128 tokens, as the target has it."""
+    smoke = options.smoke
+    batch_size, length = (2, 8) if smoke else (4, 128)
+
+    def expected() -> np.ndarray:
+        config, params = model(smoke)
+        tokens, labels = rows(smoke, batch_size, length)
+        return cross_entropy(transformer(params, tokens, config), labels)
+
+    name = f"lora/smollm2_R8_B{batch_size}_T{length}/f32" if not smoke else "lora/tiny/f32"
+    common: dict[str, Any] = {
+        "group": name,
+        "steps": 1,
+        "oracle": expected,
+        "oracle_name": "the base's loss in NumPy",
+        "items": batch_size * length,
+    }
+    peer = f"{name}/peft" if options.platform == "cpu" else None
+    found = [Case(name=f"{name}/accelerated", peer=peer, **ours(smoke, options.platform, batch_size, length), **common)]
+    if peer:
+        found.append(Case(name=peer, **peft(smoke, batch_size, length), **common))
+    return found

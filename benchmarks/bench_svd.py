@@ -1,0 +1,100 @@
+"""Decompositions: a randomized one beside scikit-learn's at equal error, and a batch of small ones beside XLA's own.
+
+The randomized one is of a matrix 1024 x 768 whose singular values are 1, 1/2, 1/3, ..., to rank 16; both take 10 more
+test vectors and 7 power iterations, scikit-learn's own choice. What each is held to is the best approximation there is:
+its relative error may be above that by no more than a hundred-thousandth.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+from minillm.accelerated.low_rank import randomized_svd
+from minillm.accelerated.svd import jacobi_svd
+from minillm.reference import low_rank as reference
+
+from .harness import Case, Options
+
+ABOVE_THE_BEST = 1e-5  # relative
+OVERSAMPLES, POWER_ITERATIONS = 10, 7
+
+
+@functools.cache
+def matrix(rows: int, columns: int, dtype: str = "float32") -> np.ndarray:
+    """With known singular values, between random orthonormal bases."""
+    rng = np.random.default_rng(0)
+    left, right = (np.linalg.qr(rng.standard_normal((size, columns)))[0] for size in (rows, columns))
+    return ((left / np.arange(1, columns + 1)) @ right.T).astype(dtype)
+
+
+def error_above_the_best(found: Any, rows: int, columns: int, rank: int) -> np.ndarray:
+    """How much the approximation's error exceeds that of the truncated decomposition, relative to it."""
+    u, s, vt = (np.asarray(part, np.float64) for part in found)
+    exact = matrix(rows, columns).astype(np.float64)
+    best = np.sqrt(np.sum(1.0 / np.arange(rank + 1, columns + 1) ** 2))
+    return np.maximum(np.linalg.norm(exact - (u * s) @ vt) / best - 1, 0.0)
+
+
+def randomized(rows: int, columns: int, rank: int, platform: str) -> list[Case]:
+    """Ours, scikit-learn's (on a CPU), and the reference."""
+    group = f"svd/randomized_{rows}x{columns}_R{rank}"
+    samples = rank + OVERSAMPLES
+    test_matrix = np.random.default_rng(1).standard_normal((columns, samples), dtype=np.float32)
+    common: dict[str, Any] = {
+        "group": group,
+        "oracle": lambda: np.ones(()),
+        "oracle_name": "the best approximation's error",
+        "result": lambda found: 1 + error_above_the_best(found, rows, columns, rank),
+        "tolerance": ABOVE_THE_BEST,
+        "flops_model": 2.0 * rows * columns * samples * (2 * POWER_ITERATIONS + 2),
+        "flops_rule": "2 m n l (2 q + 2): l test vectors, q power iterations; what is done with l x l is left out",
+    }
+
+    def theirs() -> tuple[Callable[..., Any], tuple]:
+        from sklearn.utils.extmath import randomized_svd as by_sklearn
+
+        return (lambda a: by_sklearn(a, rank, n_oversamples=OVERSAMPLES, random_state=0)), (matrix(rows, columns),)
+
+    def ours(a: Any, test_matrix: Any) -> Any:
+        return randomized_svd(a, rank, test_matrix, POWER_ITERATIONS)
+
+    def by_reference(a: Any, test_matrix: Any) -> Any:
+        return reference.randomized_svd(a, rank, test_matrix, POWER_ITERATIONS)
+
+    arguments = matrix(rows, columns), test_matrix
+    peer = f"{group}/sklearn" if platform == "cpu" else None
+    cases = [
+        Case(name=f"{group}/accelerated", make=lambda: (jax.jit(ours), arguments), peer=peer, **common),
+        Case(name=f"{group}/reference", make=lambda: (by_reference, arguments), peer=peer, on_host=True, **common),
+    ]
+    if peer:
+        cases.append(Case(name=peer, make=theirs, requires=("sklearn",), on_host=True, **common))
+    return cases
+
+
+def batch(count: int, rows: int, columns: int) -> list[Case]:
+    """Many small matrices at once: our Jacobi, and what XLA has on this device."""
+    group = f"svd/batch{count}_{rows}x{columns}"
+    a = np.random.default_rng(0).standard_normal((count, rows, columns), dtype=np.float32)
+    common: dict[str, Any] = {
+        "group": group,
+        "oracle": lambda: np.linalg.svd(a.astype(np.float64), compute_uv=False),
+        "oracle_name": "LAPACK float64",
+        "result": lambda found: found[1],
+        "items": count,
+    }
+    by_xla = jax.jit(functools.partial(jax.numpy.linalg.svd, full_matrices=False))
+    return [
+        Case(name=f"{group}/jacobi", make=lambda: (jax.jit(jacobi_svd), (a,)), peer=f"{group}/xla", **common),
+        Case(name=f"{group}/xla", make=lambda: (by_xla, (a,)), **common),
+    ]
+
+
+def cases(options: Options) -> list[Case]:
+    """The matrix of the target; in a smoke run small ones."""
+    if options.smoke:
+        return [*randomized(64, 48, 4, options.platform), *batch(3, 6, 5)]
+    return [*randomized(1024, 768, 16, options.platform), *batch(256, 32, 24)]
