@@ -167,6 +167,8 @@ def test_the_gradients_are_those_of_peft(tmp_path):
     params = base(dtype=np.float32)
     torch, model = peft_model(tmp_path / "base", params)
     adapter = trained(params, dtype=np.float32)
+    for pair in adapter.values():
+        pair["lora_b"] *= np.float32(0.1)  # so that the softmax is not saturated, and rounding stays small
     save_adapter(tmp_path / "adapter", adapter, LORA, CONFIG)
     theirs = peft.PeftModel.from_pretrained(model, tmp_path / "adapter", is_trainable=True)
     labels = np.roll(TOKENS, -1, axis=-1)

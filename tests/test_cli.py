@@ -67,7 +67,7 @@ def model(monkeypatch):
     pretended = PretendedModel()
     pretended.loads = []
 
-    def load_model(model="smollm2", backend="accelerated", device=None):
+    def load_model(model="smollm2", backend="accelerated", device=None, adapter=None):
         pretended.loads.append((model, backend, device))
         return pretended
 
