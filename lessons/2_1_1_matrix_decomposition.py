@@ -396,19 +396,11 @@ for index, share in enumerate(shares):
 
 tenth_out = list(shares).index(np.float32(0.9 if not fast else 0.75))
 by_kind = {}
-for kind in (
-    "attention.query",
-    "attention.key",
-    "attention.value",
-    "attention.output",
-    "mlp.gate",
-    "mlp.up",
-    "mlp.down",
-):
-    changes = {path: stack[tenth_out] for path, stack in smaller.items() if path.endswith(kind)}
+for kind in ("query", "key", "value", "output", "gate", "up", "down"):
+    changes = {path: stack[tenth_out] for path, stack in smaller.items() if path.endswith(f".{kind}")}
     found = np.asarray(losses(replace_leaves(model.params, changes), windows))
     by_kind[kind] = float((found - whole).mean())
-print("one kind alone:", ", ".join(f"{kind.split('.')[1]} {rise:.3f}" for kind, rise in by_kind.items()))
+print("one kind alone:", ", ".join(f"{kind} {rise:.3f}" for kind, rise in by_kind.items()))
 contrast, sigma = rises[0]
 lesson.claims.decide("weights-are-low-rank", measured=contrast, verdict=verdict(0.1 - contrast, sigma))
 
@@ -424,7 +416,7 @@ axes[0].set_xlabel("direction")
 axes[0].set_ylabel("singular value / the largest")
 axes[0].set_title("up projections of SmolLM2", fontsize=9)
 axes[0].legend(fontsize=7)
-axes[1].bar([kind.split(".")[1] for kind in by_kind], list(by_kind.values()))
+axes[1].bar(list(by_kind), list(by_kind.values()))
 axes[1].set_ylabel("rise of the loss (nats a token)")
 axes[1].tick_params(axis="x", labelsize=7)
 axes[1].set_title(f"{1 - shares[tenth_out]:.0%} of the directions of one kind left out", fontsize=9)
@@ -436,7 +428,8 @@ print("saved", lesson.figure(figure, "weights"))
 # The decomposition is exact, and what is left out is known exactly. A photograph can spare most of its directions. The
 # weights of a trained model are more ordered than chance, but they are **not** of low rank: with a tenth of the
 # directions left out of every matrix, a change of 1 to 15 % of their length, the model no longer predicts. (Queries
-# and keys bear it, values and the feed-forward layers do not.) What the next sections say is a different thing: not that W is of low rank, but that the *change* of W in fine-tuning is.
+# bear it, values and the feed-forward layers do not.) What the next sections say is a different thing: not that W is
+# of low rank, but that the *change* of W in fine-tuning is.
 #
 # From reference to twin: the loops over pairs became rounds of a tournament, the loops over a batch one operation; the
 # gradient of a decomposition needed care where two singular values are equal (`truncated_svd_vjp`).
