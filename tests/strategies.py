@@ -312,6 +312,12 @@ def randomized_problems(draw):
     return matrix, 2, normal(draw(seeds), matrix.shape[-1], 5), draw(st.sampled_from([2, 3]))
 
 
+@st.composite
+def krylov_problems(draw):
+    matrix = draw(matrices((13, 11), (11, 13)))
+    return matrix, 2, normal(draw(seeds), matrix.shape[-1], 3), draw(st.sampled_from([1, 2]))
+
+
 singular_values = st.sampled_from([(5,), (2, 3)]).flatmap(
     lambda shape: hnp.arrays(np.float64, shape, elements=st.sampled_from([0.0, 1e-3, 0.125, 1.0, 7.0]))
 )
@@ -390,9 +396,11 @@ problems = {
     "low_rank.truncated_svd": st.tuples(matrices((7, 5), (3, 5), (2, 3, 3)), st.sampled_from([1, 3])),
     "low_rank.low_rank_approximation": st.tuples(matrices((7, 5), (3, 5), (2, 3, 3)), st.sampled_from([1, 3])),
     "low_rank.randomized_svd": randomized_problems(),
+    "low_rank.krylov_svd": krylov_problems(),
     "low_rank.explained_energy": st.tuples(singular_values),
     "low_rank.effective_rank": st.tuples(singular_values),
     "low_rank.numerical_rank": st.tuples(singular_values, st.just(5), st.just(7)),
+    "subspace.subspace_point": st.tuples(arrays((7,)), arrays((7, 3)), arrays((3,))),
     "lora.lora_linear": lora_problems(),
     "lora.lora_linear_by_row": lora_by_row_problems(),
     "lora.lora_delta": st.tuples(arrays((7, 3)), arrays((3, 5)), st.sampled_from([0.5, 2.0])),

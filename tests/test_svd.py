@@ -188,6 +188,25 @@ def test_randomized_is_exact_on_a_matrix_of_small_rank_and_near_on_others(side, 
 
 
 @each_side
+@given(seed=seeds)
+def test_krylov_is_exact_on_a_matrix_of_small_rank_and_needs_fewer_vectors(side, seed):
+    """On others no further from the best than power iteration with as many products and as many vectors in all."""
+    with jax.enable_x64(True):
+        low = normal(seed, 13, 3) @ normal(seed + 2, 3, 11)
+        u, s, vt = side.krylov_svd(low, 3, normal(seed + 1, 11, 3), 1)
+        np.testing.assert_allclose((u * s) @ vt, low, atol=1e-12)
+        matrix = normal(seed, 40, 30)
+        expected = np.linalg.svd(matrix, compute_uv=False)
+        best = np.sqrt(np.sum(expected[4:] ** 2))
+        u, s, vt = side.krylov_svd(matrix, 4, normal(seed + 1, 30, 4), 4)
+        np.testing.assert_allclose(np.asarray(u).T @ u, np.eye(4), atol=1e-12)
+        np.testing.assert_allclose(np.asarray(vt) @ np.asarray(vt).T, np.eye(4), atol=1e-12)
+        error = np.linalg.norm(matrix - (u * s) @ vt)
+        assert best * (1 - 1e-12) <= error < 1.02 * best
+        assert np.all(np.asarray(s) <= expected[:4] * (1 + 1e-12))
+
+
+@each_side
 def test_what_ranks_count(side):
     with jax.enable_x64(True):
         for number in (1, 3, 5):
@@ -299,6 +318,10 @@ def test_equal_singular_values_have_finite_gradients(values):
         (lambda s, r: r.randomized_svd(np.ones((4, 3)), 2, np.ones((3, 1))), "has 1 columns; it needs from rank 2"),
         (lambda s, r: r.randomized_svd(np.ones((4, 3)), 2, np.ones((3, 4))), "has 4 columns"),
         (lambda s, r: r.randomized_svd(np.ones((4, 3)), 2, np.ones((4, 2))), "axis columns is 3 in matrix"),
+        (lambda s, r: r.krylov_svd(np.ones((4, 3)), 2, np.ones((3, 2)), 1), "2 blocks of 2 vectors are 4; together"),
+        (lambda s, r: r.krylov_svd(np.ones((4, 3)), 2, np.ones((3, 1)), 0), "1 blocks of 1 vectors are 1"),
+        (lambda s, r: r.krylov_svd(np.full((4, 3), np.inf), 1, np.ones((3, 1)), 0), "it must be finite"),
+        (lambda s, r: r.krylov_svd(np.ones((4, 3)), 1, np.ones((3, 1)), -1), "iterations is -1; it must be at least 0"),
         (lambda s, r: r.randomized_svd(np.ones((4, 3)), 2, np.ones((3, 2)), -1), "power_iterations is -1; it must"),
     ],
 )  # fmt: skip

@@ -1,6 +1,7 @@
 """Real text to learn from and to measure on: fetched once, verified, and kept (`minillm.fetch`)."""
 
 from minillm.data.batches import Batches, Validation
+from minillm.data.digits import digits
 from minillm.data.sentiment import Review, movie_reviews
 from minillm.data.shakespeare import shakespeare
 from minillm.data.text import load_text, split_text
@@ -10,6 +11,7 @@ __all__ = [
     "Batches",
     "Review",
     "Validation",
+    "digits",
     "load_text",
     "movie_reviews",
     "shakespeare",
