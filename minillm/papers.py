@@ -105,6 +105,39 @@ _ALL = (
     Paper("zhou2022", "Zhou et al.", "Mixture-of-Experts with Expert Choice Routing", 2022, "arXiv:2202.09368"),
     Paper("zoph2022", "Zoph et al.", "ST-MoE: Designing Stable and Transferable Sparse Expert Models", 2022,
           "arXiv:2202.08906"),
+    Paper("aghajanyan2020", "Aghajanyan, Zettlemoyer & Gupta", "Intrinsic Dimensionality Explains the Effectiveness of "
+          "Language Model Fine-Tuning", 2020, "arXiv:2012.13255"),
+    Paper("biderman2024", "Biderman et al.", "LoRA Learns Less and Forgets Less", 2024, "arXiv:2405.09673"),
+    Paper("brent1985", "Brent & Luk", "The Solution of Singular-Value and Symmetric Eigenvalue Problems on "
+          "Multiprocessor Arrays", 1985, "doi:10.1137/0906007"),
+    Paper("daleckii1965", "Daleckii & Krein", "Integration and Differentiation of Functions of Hermitian Operators and "
+          "Applications to the Theory of Perturbations", 1965),
+    Paper("demmel1992", "Demmel & Veselic", "Jacobi's Method is More Accurate than QR", 1992, "doi:10.1137/0613074"),
+    Paper("derijk1989", "de Rijk", "A One-Sided Jacobi Algorithm for Computing the Singular Value Decomposition on a "
+          "Vector Computer", 1989, "doi:10.1137/0910023"),
+    Paper("dettmers2023", "Dettmers et al.", "QLoRA: Efficient Finetuning of Quantized LLMs", 2023,
+          "arXiv:2305.14314"),
+    Paper("eckart1936", "Eckart & Young", "The Approximation of One Matrix by Another of Lower Rank", 1936,
+          "doi:10.1007/BF02288367"),
+    Paper("golub1965", "Golub & Kahan", "Calculating the Singular Values and Pseudo-Inverse of a Matrix", 1965,
+          "doi:10.1137/0702016"),
+    Paper("golub1970", "Golub & Reinsch", "Singular Value Decomposition and Least Squares Solutions", 1970,
+          "doi:10.1007/BF02163027"),
+    Paper("golub2013", "Golub & Van Loan", "Matrix Computations, 4th edition", 2013),
+    Paper("halko2011", "Halko, Martinsson & Tropp", "Finding Structure with Randomness: Probabilistic Algorithms for "
+          "Constructing Approximate Matrix Decompositions", 2011, "arXiv:0909.4061"),
+    Paper("hestenes1958", "Hestenes", "Inversion of Matrices by Biorthogonalization and Related Results", 1958,
+          "doi:10.1137/0106005"),
+    Paper("hu2021", "Hu et al.", "LoRA: Low-Rank Adaptation of Large Language Models", 2021, "arXiv:2106.09685"),
+    Paper("kalajdzievski2023", "Kalajdzievski", "A Rank Stabilization Scaling Factor for Fine-Tuning with LoRA", 2023,
+          "arXiv:2312.03732"),
+    Paper("lecun1998", "LeCun et al.", "Gradient-Based Learning Applied to Document Recognition", 1998,
+          "doi:10.1109/5.726791"),
+    Paper("li2018", "Li et al.", "Measuring the Intrinsic Dimension of Objective Landscapes", 2018, "arXiv:1804.08838"),
+    Paper("musco2015", "Musco & Musco", "Randomized Block Krylov Methods for Stronger and Faster Approximate Singular "
+          "Value Decomposition", 2015, "arXiv:1504.05477"),
+    Paper("roy2007", "Roy & Vetterli", "The Effective Rank: A Measure of Effective Dimensionality", 2007),
+    Paper("schulman2025", "Schulman et al.", "LoRA Without Regret", 2025),
 )  # fmt: skip
 
 PAPERS = {paper.key: paper for paper in _ALL}
