@@ -129,20 +129,31 @@ def test_a_stopped_run_goes_on_bit_for_bit(given, tmp_path, monkeypatch, method)
 
 
 def test_dropout_is_drawn_in_training_and_not_when_measured(given):
-    """It changes what is learned. Measured at once again, a state gives the same loss to the bit."""
+    """It changes what is learned; the loss of one state is measured without it, whatever the rate."""
     run(given, steps=8)
     with_dropout = (Path(given["out"]) / "adapter_model.safetensors").read_bytes()
     given["finetune"]["lora"] = {"rank": 4}
     run(given, "fresh", steps=8)
     assert (Path(given["out"]) / "adapter_model.safetensors").read_bytes() != with_dropout
-    config = parse_config({**given, "finetune": {**given["finetune"], "lora": {"rank": 4, "dropout": 0.9}}})
-    trainer = loop.Run(config, loop.make_mesh(None))
-    rng = np.random.default_rng(0)
-    state = loop.init_state(
-        config, jax.tree.map(lambda a: rng.standard_normal(a.shape, np.float32), trainer.learner.first)
-    )
-    assert trainer.validation_loss(state) == trainer.validation_loss(state)
-    assert trainer.learner.assemble(state.params, trainer.learner.frozen)["layers"][0]["mlp"]["up"].key is None
+
+    measured = []
+    for dropout in (0.9, 0.0):
+        lora = {"rank": 4, "dropout": dropout}
+        config = parse_config({**given, "finetune": {**given["finetune"], "lora": lora}})
+        trainer = loop.Run(config, loop.make_mesh(None))
+        rng = np.random.default_rng(0)
+        drawn = jax.tree.map(lambda a, rng=rng: rng.standard_normal(a.shape, np.float32), trainer.learner.first)
+        measured.append(trainer.validation_loss(loop.init_state(config, drawn)))
+    assert measured[0] == measured[1]
+
+
+def test_every_step_and_matrix_has_a_mask_of_its_own(given):
+    learner, _, _ = loop.make_learner(parse_config(given))
+    keys = set()
+    for step in (0, 1):
+        layer = learner.assemble(learner.first, learner.frozen, step)["layers"][0]
+        keys |= {tuple(jax.random.key_data(weight.key).tolist()) for weight in layer["mlp"].values()}
+    assert len(keys) == 6
 
 
 @pytest.mark.parametrize(
