@@ -9,6 +9,7 @@ import math
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, nullcontext
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -73,9 +74,11 @@ class Run:
         self.learner, self.corpus, self.digest = make_learner(config)
         self.batches = self.corpus.batches(config)
         self.validation = self.corpus.validation_batches(config)
-        model, frozen, assemble = self.learner.model, self.learner.frozen, self.learner.assemble
+        frozen = self.learner.frozen
         if frozen is not None:
             frozen = jax.device_put(frozen, parameter_sharding(mesh, frozen))
+            self.learner = replace(self.learner, frozen=None)  # the steps have it: NumPy's copy may go
+        model, assemble = self.learner.model, self.learner.assemble
         self._step = partial(make_step(config, model, mesh, assemble), frozen=frozen)
         self._evaluate = partial(make_evaluation(config, model, mesh, assemble), frozen=frozen)
         self._tokens = config.batch_size * config.model.context_length
