@@ -20,6 +20,7 @@ from jax.sharding import Mesh
 import minillm
 from minillm.course.files import whole_file
 from minillm.errors import MinillmError
+from minillm.training.allocator import map_large_pieces
 from minillm.training.checkpoint import Checkpoints
 from minillm.training.config import TrainConfig
 from minillm.training.folder import CHECKPOINTS, CURVE, METRICS, SUMMARY, Start, begin, locked, open_folder
@@ -38,6 +39,8 @@ from minillm.training.mesh import (
 from minillm.training.metrics import Metrics, draw_curve, read_metrics
 from minillm.training.progress import Progress, figures
 from minillm.training.step import Measured, TrainState, init_state, make_evaluation, make_step
+
+LARGE = 50_000_000  # parameters
 
 
 def train(config: TrainConfig, start: Start = "new", say: Callable[[str], None] = print) -> dict[str, Any]:
@@ -72,6 +75,8 @@ class Run:
         """Read text and base. Nothing is compiled yet, and only what is frozen is placed."""
         self.config, self.mesh = config, mesh
         self.learner, self.corpus, self.digest = make_learner(config)
+        if self.learner.model.num_parameters > LARGE:
+            map_large_pieces()
         self.batches = self.corpus.batches(config)
         self.validation = self.corpus.validation_batches(config)
         frozen = self.learner.frozen
