@@ -193,7 +193,7 @@ def finetune(
         "text": text,
         "steps": steps,
         "batch_size": batch_size,
-        "learning_rate": learning_rate or (1e-3 if method == "lora" else 1e-4),
+        "learning_rate": (1e-3 if method == "lora" else 1e-4) if learning_rate is None else learning_rate,
         "warmup_steps": steps // 20,
         "weight_decay": 0.0,
         "eval_interval": 25,

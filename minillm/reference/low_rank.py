@@ -61,9 +61,8 @@ def truncated_svd_vjp(matrix: Matrices, rank: int) -> tuple[SVD, Callable[[SVD],
         left_out = s.shape[-1] - rank
         gu = np.concatenate([g.u, np.zeros((*u.shape[:-1], left_out), u.dtype)], axis=-1)
         gs = np.concatenate([g.s, np.zeros((*s.shape[:-1], left_out), s.dtype)], axis=-1)
-        gv = np.swapaxes(
-            np.concatenate([g.vt, np.zeros((*vt.shape[:-2], left_out, vt.shape[-1]), vt.dtype)], -2), -1, -2
-        )
+        none = np.zeros((*vt.shape[:-2], left_out, vt.shape[-1]), vt.dtype)
+        gv = np.swapaxes(np.concatenate([g.vt, none], axis=-2), -1, -2)
         ut, v = np.swapaxes(u, -1, -2), np.swapaxes(vt, -1, -2)
         columns, rows = s[..., None, :], s[..., None]
         least = 16 * np.finfo(s.dtype).eps * np.max(s, axis=-1, keepdims=True)

@@ -55,11 +55,8 @@ def jacobi_svd(matrix: Matrices, max_sweeps: int = 40) -> SVD:
 def _jacobi(matrix: Matrix, max_sweeps: int) -> SVD:
     scale = np.max(np.abs(matrix), initial=0.0) or 1.0  # so that squares neither overflow nor vanish
     a, v = matrix / scale, np.eye(matrix.shape[1], dtype=matrix.dtype)
-    nothing = underflow(a.dtype)
-    columns, tolerance = (
-        a.shape[1],
-        np.finfo(a.dtype).eps * np.sqrt(len(a)),
-    )  # what rounding leaves of a sum of products
+    columns, nothing = a.shape[1], underflow(a.dtype)
+    tolerance = np.finfo(a.dtype).eps * np.sqrt(len(a))  # what rounding leaves of a sum of products
     for _ in range(max_sweeps):
         turned = False
         for i in range(columns - 1):

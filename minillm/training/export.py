@@ -30,9 +30,7 @@ def export_model(folder: Path, config: Config, params: Any, tokenizer: Backend) 
         "config.json": (json.dumps(folder_settings(config), indent=2) + "\n").encode("utf-8"),
         SINGLE: save(folder_tensors(config, params), metadata={"format": "pt"}),
     }
-    for name, content in described.items():
-        with whole_file(folder / name) as temporary:
-            temporary.write_bytes(content)
+    _write(folder, described)
 
 
 def folder_settings(config: Config) -> dict[str, Any]:
@@ -111,9 +109,12 @@ def save_adapter(folder: Path, adapter: Adapter, lora: LoRAConfig, config: Confi
         **OTHER_KINDS,
     }
     folder.mkdir(parents=True, exist_ok=True)
-    for name, content in (
-        (ADAPTER_SETTINGS, (json.dumps(settings, indent=2) + "\n").encode("utf-8")),
-        (ADAPTER_WEIGHTS, save(tensors, metadata={"format": "pt"})),
-    ):
+    described = (json.dumps(settings, indent=2) + "\n").encode("utf-8")
+    _write(folder, {ADAPTER_SETTINGS: described, ADAPTER_WEIGHTS: save(tensors, metadata={"format": "pt"})})
+
+
+def _write(folder: Path, files: dict[str, bytes]) -> None:
+    """Each file whole or not at all, in this order."""
+    for name, content in files.items():
         with whole_file(folder / name) as temporary:
             temporary.write_bytes(content)
