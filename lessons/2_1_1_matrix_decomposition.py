@@ -427,8 +427,9 @@ print("saved", lesson.figure(figure, "weights"))
 #
 # The decomposition is exact, and what is left out is known exactly. A photograph can spare most of its directions. The
 # weights of a trained model are more ordered than chance, but they are **not** of low rank: with a tenth of the
-# directions left out of every matrix, the model no longer predicts. (Queries bear it, values and the feed-forward layers do not.) What the next sections say is a different thing: not that W is
-# of low rank, but that the *change* of W in fine-tuning is.
+# directions left out of every matrix, the model no longer predicts. (Queries bear it, values and the feed-forward
+# layers do not.) What the next sections say is a different thing: not that W is of low rank, but that the *change* of W
+# in fine-tuning is.
 #
 # From reference to twin: the loops over pairs became rounds of a tournament, the loops over a batch one operation; the
 # gradient of a decomposition needed care where two singular values are equal (`truncated_svd_vjp`).
