@@ -3,7 +3,7 @@
 #
 # - **Section:** 2.1.2
 # - **Korean title:** LoRA
-# - **Time:** 3 minutes (1 with `--fast`)
+# - **Time:** 3 minutes (2 with `--fast`)
 # - **You will see:** a change of two thin matrices, and why one of them begins at zero; what its rank buys; where to
 #   put it; how it differs from any other change of so few numbers; and a real model that learns a task by it
 
