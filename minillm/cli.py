@@ -11,15 +11,26 @@ from typing import Annotated, Any, Literal
 import typer
 
 import minillm
+from minillm.cli_assignments import add_student_commands, add_teacher_commands
 from minillm.course.workspace import Backend, Device, Options
 from minillm.errors import MinillmError
 
-_SETTINGS: dict[str, Any] = {"no_args_is_help": True, "add_completion": False, "pretty_exceptions_enable": False}
-app = typer.Typer(help="The chapter on large language models that one can run.", **_SETTINGS)
-lessons = typer.Typer(help="Read, run and step through the lessons.", **_SETTINGS)
-benches = typer.Typer(help="Measure how fast the models are, ours and others'.", **_SETTINGS)
+_SETTINGS: dict[str, Any] = {"add_completion": False, "pretty_exceptions_enable": False}
+app = typer.Typer(
+    help="The chapter on large language models that one can run. Alone, in a folder of assignments, it watches them.",
+    invoke_without_command=True,
+    **_SETTINGS,
+)
+lessons = typer.Typer(help="Read, run and step through the lessons.", no_args_is_help=True, **_SETTINGS)
+benches = typer.Typer(help="Measure how fast the models are, ours and others'.", no_args_is_help=True, **_SETTINGS)
+dev = typer.Typer(
+    help="For teachers: make assignments, prove them, build what is handed out.", no_args_is_help=True, **_SETTINGS
+)
+add_student_commands(app)
+add_teacher_commands(app, dev)
 app.add_typer(lessons, name="lesson")
 app.add_typer(benches, name="bench")
+app.add_typer(dev, name="dev")
 
 Id = Annotated[str, typer.Argument(help="The lesson's section, like 1.0, or the path of a lesson file.")]
 BackendOption = Annotated[
@@ -267,11 +278,22 @@ def _version(asked: bool) -> None:
 
 @app.callback()
 def options(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Read the options before the command."""
+    """Read the options before the command; without a command, watch the assignments here, or say what there is."""
+    if context.invoked_subcommand is not None:
+        return
+    from minillm.course.assignments.tree import in_tree
+
+    if not in_tree():
+        print(context.get_help())
+        raise typer.Exit(2)
+    from minillm.course.assignments.watch import watch
+
+    watch()
 
 
 def _load(model: str | None, backend: Backend, device: Device | None, adapter: str | None = None) -> object:

@@ -9,23 +9,13 @@ import numpy as np
 from hypothesis import strategies as st
 
 from minillm.config import Config, MoEConfig, Sampling
+from minillm.laws.strategies import arrays, normal, seeds
 from minillm.reference.attention import AttentionWeights, causal_mask
 from minillm.reference.cache import KVCache, LayerCache
 from minillm.reference.losses import IGNORED
 from minillm.reference.transformer import init_params
 
-values = st.floats(-8, 8, allow_subnormal=False, width=32)
-seeds = st.integers(0, 2**16)
 vectors = st.sampled_from([(7,), (3, 5), (2, 3, 11)])
-
-
-def arrays(shape, elements=values):
-    return hnp.arrays(np.float64, shape, elements=elements)
-
-
-def normal(seed, *shape):
-    """Well-conditioned weights: never all zero."""
-    return np.random.default_rng(seed).standard_normal(shape)
 
 
 def with_mask(shape):

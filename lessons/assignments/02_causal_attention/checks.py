@@ -1,0 +1,23 @@
+"""What `02_causal_attention` is held to."""
+
+import numpy as np
+
+from minillm.course.assignments.folder import Check
+from minillm.laws import attention as laws
+
+
+def usual(functions, variant):
+    """Attention divided by sqrt(H), of one that divides by H: with queries that much longer."""
+    own = functions["causal_attention"]
+
+    def causal_attention(query, key, value):
+        longer = np.sqrt(query.shape[-1]) if variant["SCALE"] == "H" else 1.0
+        return own(query * longer, key, value)
+
+    return (causal_attention,)
+
+
+CHECKS = [
+    Check("causal_attention", laws.output_is_the_definition, 6, usual),
+    Check("causal_attention", laws.the_future_changes_nothing, 4, usual),
+]

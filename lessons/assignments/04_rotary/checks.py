@@ -1,0 +1,36 @@
+"""What `04_rotary` is held to."""
+
+import numpy as np
+
+from minillm.course.assignments.folder import Check
+from minillm.laws import rotary as laws
+
+
+def halved(functions, variant):
+    """The turn as the laws know it, of the two halves of a head."""
+    own = functions["rotary_embedding"]
+
+    def rotary_embedding(x, cos, sin):
+        if variant["PAIRS"] == "'halves'":
+            return own(x, cos, sin)
+        H = x.shape[-1]
+        places = np.concatenate([np.arange(0, H, 2), np.arange(1, H, 2)])  # where each half's numbers stand
+        spread = np.empty_like(x)
+        spread[..., places] = x
+        answer = own(spread, cos, sin)
+        return answer[..., places] if np.shape(answer) == x.shape else answer
+
+    return (rotary_embedding,)
+
+
+def both(functions, variant):
+    """The angles, and the turn."""
+    return (functions["rotary_cos_sin"], *halved(functions, variant))
+
+
+CHECKS = [
+    Check("rotary_cos_sin", laws.angles_are_position_times_frequency, 4),
+    Check("rotary_embedding", laws.a_pair_is_turned_as_a_complex_number, 4, halved),
+    Check("rotary_embedding", laws.lengths_stay, 1, halved),
+    Check("rotary_embedding", laws.the_product_depends_on_the_distance_alone, 1, both),
+]

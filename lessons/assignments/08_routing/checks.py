@@ -1,0 +1,31 @@
+"""What `08_routing` is held to."""
+
+import numpy as np
+
+from minillm.course.assignments.folder import Check
+from minillm.laws import routing as laws
+
+
+def in_order(functions, variant):
+    """Room in Switch's order, as the laws know it, of one that goes token by token: choices as tokens."""
+    own = functions["within_capacity"]
+
+    def within_capacity(experts, num_experts, capacity):
+        if variant["ORDER"] == "'choices first'":
+            return own(experts, num_experts, capacity)
+        T, k = experts.shape
+        if T % k:  # cannot be laid out in rows of k: in rows of one, whose order is that of the tokens
+            answer = own(experts.T.reshape(-1, 1), num_experts, capacity)
+        else:
+            answer = own(experts.T.reshape(T, k), num_experts, capacity)
+        return np.reshape(answer, (k, T)).T if np.size(answer) == experts.size else answer
+
+    return (within_capacity,)
+
+
+CHECKS = [
+    Check("choose_experts", laws.the_largest_come_first_and_ties_go_low, 3),
+    Check("softmax_gates", laws.gates_are_shares_made_to_sum_to_one, 3),
+    Check("within_capacity", laws.room_is_given_in_switchs_order, 3, in_order),
+    Check("within_capacity", laws.no_expert_takes_too_many, 1),
+]

@@ -1,0 +1,10 @@
+"""One expert too few or too many is taken, or the wrong end of the order.
+
+[:, :k] of the falling order.
+"""
+
+import numpy as np
+
+
+def choose_experts(router_logits, k):
+    return np.argsort(-router_logits, axis=-1, kind="stable")[:, -k:]

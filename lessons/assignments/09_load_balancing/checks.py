@@ -1,0 +1,23 @@
+"""What `09_load_balancing` is held to."""
+
+from minillm.course.assignments.folder import Check
+from minillm.laws import routing as laws
+
+
+def per_choice(functions, variant):
+    """The loss whose f sums to 1, as the laws know it, of one whose f sums to k."""
+    own = functions["load_balancing_loss"]
+
+    def load_balancing_loss(router_logits, experts):
+        answer = own(router_logits, experts)
+        return answer / experts.shape[-1] if variant["PER"] == "len(experts)" and answer is not None else answer
+
+    return (load_balancing_loss,)
+
+
+CHECKS = [
+    Check("expert_loads", laws.loads_count_every_choice, 2),
+    Check("load_balancing_loss", laws.loss_is_the_experts_times_choices_times_shares, 4, per_choice),
+    Check("load_balancing_loss", laws.even_routing_costs_one, 1, per_choice),
+    Check("router_z_loss", laws.z_loss_is_the_mean_squared_logsumexp, 3),
+]

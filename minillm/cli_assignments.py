@@ -1,0 +1,151 @@
+"""The commands for assignments, a student's and a teacher's. What they do is in `minillm.course.assignments`."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+Id = Annotated[str, typer.Argument(help="An assignment's number or name, like 1 or softmax.")]
+MaybeId = Annotated[str | None, typer.Argument(help="A number or name; without one, the assignment at hand.")]
+
+
+def add_student_commands(app: typer.Typer) -> None:
+    """init, check, hint, list, reset, solution, submit."""
+
+    @app.command()
+    def init(
+        folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new folder for the assignments.")],
+        student: Annotated[
+            str | None, typer.Option("--student", help="Your name in the course: some details then are yours alone.")
+        ] = None,
+    ) -> None:
+        """Make a folder with the assignments, to be written by you."""
+        from minillm.course.assignments import student as verbs
+
+        verbs.init(folder, student)
+
+    @app.command()
+    def check(
+        ids: Annotated[
+            list[str] | None, typer.Argument(metavar="[ID]...", help="Numbers or names; all by default.")
+        ] = None,
+        replay: Annotated[
+            str | None, typer.Option("--replay", metavar="KEY", help="Write the script of a failure.")
+        ] = None,
+        as_json: Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")] = False,
+    ) -> None:
+        """Check your assignments: what is wrong, by the smallest input that shows it."""
+        from minillm.course.assignments import student as verbs
+
+        raise typer.Exit(verbs.check(ids or [], replay, as_json))
+
+    @app.command()
+    def hint(id: MaybeId = None) -> None:
+        """Give a hint for what is wrong; again for a plainer one."""
+        from minillm.course.assignments import student as verbs
+
+        verbs.hint(id)
+
+    @app.command("list")
+    def list_() -> None:
+        """Show the assignments and how far you are."""
+        from minillm.course.assignments import student as verbs
+
+        verbs.list_assignments()
+
+    @app.command()
+    def reset(id: Id) -> None:
+        """Put an assignment back as it was handed out; what you wrote is copied first."""
+        from minillm.course.assignments import student as verbs
+
+        verbs.reset(id)
+
+    @app.command()
+    def solution(
+        id: Id, give_up: Annotated[bool, typer.Option("--give-up", help="Show it without a pass.")] = False
+    ) -> None:
+        """Show a solution, once yours passes."""
+        from minillm.course.assignments import student as verbs
+
+        verbs.solution(id, give_up)
+
+    @app.command()
+    def submit() -> None:
+        """Make the one file to hand in."""
+        from minillm.course.assignments import student as verbs
+
+        verbs.submit()
+
+
+def add_teacher_commands(app: typer.Typer, dev: typer.Typer) -> None:
+    """grade, dev new, dev check, dev build."""
+    Folder = Annotated[
+        Path | None,
+        typer.Option("--from", metavar="DIR", help="The folder of the assignments, if it is not minillm's own."),
+    ]
+    Chosen = Annotated[
+        list[str] | None, typer.Option("--assignment", metavar="ID", help="Only this one; may be repeated.")
+    ]
+
+    @app.command()
+    def grade(
+        path: Annotated[Path, typer.Argument(metavar="DIR", help="A folder with a zip or folder for each student.")],
+        out: Annotated[Path, typer.Option("--out", help="The table of grades; reports are written beside it.")] = Path(
+            "grades.csv"
+        ),
+        jobs: Annotated[int, typer.Option("--jobs", help="Submissions graded at a time.")] = 1,
+        assignment: Chosen = None,
+        named: Annotated[
+            bool, typer.Option("--named", help="Each has the variant of the student whose name its file has.")
+        ] = False,
+        user: Annotated[
+            str | None, typer.Option("--user", help="Who runs the students' code, if you are root; by default nobody.")
+        ] = None,
+        junit: Annotated[Path | None, typer.Option("--junit", help="Also write JUnit's XML.")] = None,
+        form: Annotated[
+            Literal["table", "report", "gradescope", "classroom50"],
+            typer.Option("--as", help="Other than a table: DIR is one submission, and OUT a file in this form."),
+        ] = "table",
+    ) -> None:
+        """Grade what students handed in; stopped, it goes on where it was."""
+        from minillm.course.assignments import grading
+
+        user = user or grading.default_user()
+        if form == "table":
+            raise typer.Exit(grading.grade_all(path, out, jobs, assignment or [], user, named, junit))
+        raise typer.Exit(grading.grade_single(path, out, form, assignment or [], user, named))
+
+    @dev.command("new")
+    def dev_new(
+        name: Annotated[str, typer.Argument(help="A number and a name, like 13_layer_norm.")],
+        folder: Annotated[Path, typer.Option("--in", metavar="DIR", help="Where to make it.")] = Path(),
+    ) -> None:
+        """Make an assignment that passes `dev check`, to be changed into yours."""
+        from minillm.course.assignments import dev
+
+        target = dev.new(name, folder)
+        print(f"{target} is made; minillm dev check --from {folder} proves it.")
+
+    @dev.command("check")
+    def dev_check(
+        ids: Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="All by default.")] = None,
+        folder: Folder = None,
+    ) -> None:
+        """Prove that stubs fail, solutions pass, every mutant is caught with its own hint, and nothing leaks."""
+        from minillm.course.assignments import dev
+
+        raise typer.Exit(dev.check(ids or [], folder))
+
+    @dev.command("build")
+    def dev_build(
+        out: Annotated[Path, typer.Argument(metavar="OUT", help="A new folder.")],
+        target: Annotated[
+            Literal["student", "gradescope", "classroom50"], typer.Option("--target", help="Who it is for.")
+        ] = "student",
+        assignment: Chosen = None,
+        folder: Folder = None,
+    ) -> None:
+        """Build the students' tree, or what a grading service runs."""
+        from minillm.course.assignments.build import build
+
+        print(f"{build(target, out, assignment or [], folder)} is built.")

@@ -1,0 +1,1 @@
+"""Assignments: handed out as stubs, checked by laws, graded in a process of their own."""

@@ -1,0 +1,229 @@
+"""Check a student's file: hold each function to its laws; where one breaks, find the smallest input that shows it."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minillm.course.assignments.diagnosis import diagnose
+from minillm.course.assignments.driver import MOST_SOURCE, Limits, Worker, arrays_in
+from minillm.course.assignments.folder import Assignment, Check, Variant
+from minillm.course.assignments.search import Effort, Found, search
+from minillm.course.assignments.verdicts import PASS, Call, Failure, Fatal, Result
+from minillm.laws import Broken, agree
+
+EARLIER = 15  # calls of each check that the diagnosis of a later one looks at
+VMAP = "jax.vmap over it gives what calls one by one give."
+
+
+def check_file(
+    assignment: Assignment,
+    part: str,
+    path: Path,
+    variant: Variant,
+    effort: Effort | None = None,
+    limits: Limits | None = None,
+) -> Iterator[Result]:
+    """The results of one file, one after the other as they come. What goes wrong in one check ends no other."""
+    try:
+        text = read_source(path)
+        if text == assignment.stub(part, variant):
+            raise Failure("not_implemented", {})  # nothing to run
+    except Failure as failure:
+        yield from failed_alike(assignment, part, variant, failure)
+        return
+    yield from check_source(assignment, part, text, variant, effort, limits)
+
+
+def read_source(path: Path) -> str:
+    """A student's file as text. Raises Failure: missing, unreadable."""
+    if path.is_symlink() or not path.is_file():
+        raise Failure("missing", {"message": f"{path.name} is not there"})
+    with path.open("rb") as file:
+        return decode_source(file.read(MOST_SOURCE + 1), path.name)
+
+
+def decode_source(content: bytes, name: str) -> str:
+    """The text of a student's file. Raises Failure: unreadable.
+
+    >>> decode_source(b"\\xff", "f.py")
+    Traceback (most recent call last):
+    minillm.course.assignments.verdicts.Failure: unreadable
+    """
+    if len(content) > MOST_SOURCE:
+        raise Failure("unreadable", {"message": f"{name} is larger than {MOST_SOURCE // 1000} kB"})
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise Failure("unreadable", {"message": f"{name} is not UTF-8 text"}) from None
+    if "\0" in text:
+        raise Failure("unreadable", {"message": f"{name} holds a null character"})
+    return text
+
+
+def check_source(
+    assignment: Assignment,
+    part: str,
+    text: str,
+    variant: Variant,
+    effort: Effort | None = None,
+    limits: Limits | None = None,
+) -> Iterator[Result]:
+    """As `check_file`, of the text itself."""
+    session = _Session(assignment, part, text, variant, effort or Effort(), limits or assignment.worker_limits(part))
+    try:
+        yield from session.results()
+    finally:
+        session.end()
+
+
+def failed_alike(assignment: Assignment, part: str, variant: Variant, failure: Failure | Fatal) -> Iterator[Result]:
+    """The results of a file that cannot be loaded: one verdict for all checks."""
+    known: dict[str, Any] = {"message": _message(failure), "line": _line(assignment.file(part), failure)}
+    for blank in _blanks(assignment, part, variant):
+        yield replace(blank, verdict=failure.verdict, points=0, **known)
+
+
+class _Session:
+    """One file under check; a worker that was lost is replaced."""
+
+    def __init__(
+        self, assignment: Assignment, part: str, text: str, variant: Variant, effort: Effort, limits: Limits
+    ) -> None:
+        self.assignment, self.part, self.text, self.variant = assignment, part, text, variant
+        self.effort, self.limits = effort, limits
+        self.worker: Worker | None = None
+        self.earlier: list[Call] = []  # some of the calls of checks before
+        self.good: dict[str, list[Call]] = {question: [] for question in assignment.questions}
+
+    def results(self) -> Iterator[Result]:
+        try:
+            self.running()
+        except (Failure, Fatal) as failure:
+            yield from failed_alike(self.assignment, self.part, self.variant, failure)
+            return
+        dead: dict[str, Fatal] = {}  # a function that hangs or crashes costs its limit once
+        blanks = _blanks(self.assignment, self.part, self.variant)
+        for check, blank in zip(self.assignment.checks_for(self.part, self.variant), blanks, strict=False):
+            began = time.monotonic()
+            if check.question in dead:
+                result = self.failed(blank, dead[check.question])
+            else:
+                result = self.checked(check, blank, dead)
+            yield replace(result, seconds=time.monotonic() - began)
+        if self.part == "jax":
+            for blank in blanks[-len(self.assignment.questions) :]:
+                began = time.monotonic()
+                yield replace(self.vmapped(blank), seconds=time.monotonic() - began)
+
+    def running(self) -> Worker:
+        if self.worker is None:
+            self.worker = Worker(self.limits)
+            self.worker.load(self.assignment.file(self.part), self.text)
+        return self.worker
+
+    def end(self) -> None:
+        if self.worker is not None:
+            self.worker.close()
+            self.worker = None
+
+    def checked(self, check: Check, blank: Result, dead: dict[str, Fatal]) -> Result:
+        worker = self.running()
+        functions = {name: worker.function(name) for name in self.assignment.questions}
+        transform = "jit" if self.part == "jax" else None
+        found, calls = search(check.law, check.subjects(functions, self.variant), worker, self.effort, transform)
+        self.good[check.question] += [call for call in calls if call.verdict == "value"]
+        result = blank if found is None else self.wrong(blank, found, calls, worker)
+        self.earlier += calls[-EARLIER:]
+        if found is not None and isinstance(found.error, Fatal):
+            dead[check.question] = found.error
+            self.end()
+        return result
+
+    def wrong(self, blank: Result, found: Found, calls: list[Call], worker: Worker) -> Result:
+        """What is known of a wrong answer: the input, what should be, the student's line, the mistake that it is."""
+        error, message = found.error, _message(found.error)
+        line = _line(self.assignment.file(self.part), error)
+        if "line" not in line and found.calls and not isinstance(error, Fatal) and self.part == "numpy":
+            line |= _own_line(worker, found.calls[-1], error.verdict)
+        failed = self.failed(blank, error)
+        mutant = diagnose(self.assignment, self.part, self.variant, calls, self.earlier, error.verdict, message)
+        return replace(
+            failed,
+            call=found.calls[-1] if found.calls else None,
+            problem=found.problem,
+            got=getattr(error, "got", None),
+            expected=getattr(error, "expected", None),
+            of=getattr(error, "of", ""),
+            line=line,
+            printed=worker.printed,
+            hints=mutant.hints if mutant else failed.hints,
+            mutant=mutant.name if mutant else "",
+        )
+
+    def failed(self, blank: Result, error: Broken | Failure | Fatal) -> Result:
+        hints = tuple(self.assignment.hints.get(blank.question, ()))
+        line = _line(self.assignment.file(self.part), error)
+        return replace(blank, verdict=error.verdict, points=0, message=_message(error), hints=hints, line=line)
+
+    def vmapped(self, blank: Result) -> Result:
+        """Two calls of the same shapes at once, against the two by themselves."""
+        calls = [call for call in self.good[blank.question] if call.function == blank.question]
+        if not calls:
+            return self.failed(blank, Failure("not_implemented", {"message": "no call of it has given a value yet"}))
+        try:
+            _compare_vmap(self.running(), max(calls, key=lambda call: sum(x.size for x in arrays_in(call.args))))
+        except (Broken, Failure, Fatal) as error:
+            if isinstance(error, Fatal):
+                self.end()
+            return self.failed(blank, error)
+        return blank
+
+
+def _blanks(assignment: Assignment, part: str, variant: Variant) -> list[Result]:
+    """A result for each check, as if it had passed; in the JAX part each counts one point, and so does vmap."""
+    found = []
+    for check in assignment.checks_for(part, variant):
+        points = check.points if part == "numpy" else 1
+        found.append(Result(check.id, part, check.question, check.law.statement, PASS, points, points))
+    if part == "jax":
+        found += [Result(f"{name}.vmap", part, name, VMAP, PASS, 1, 1) for name in assignment.questions]
+    return found
+
+
+def _compare_vmap(worker: Worker, call: Call) -> None:
+    def other(x: Any) -> Any:
+        return x[::-1].copy() if isinstance(x, np.ndarray) and x.ndim and x.dtype.kind == "f" else x
+
+    def stacked(x: Any, y: Any) -> Any:
+        return np.stack([x, y]) if isinstance(x, np.ndarray) else x
+
+    second = tuple(other(x) for x in call.args)
+    worker.begin()
+    values = [worker.function(call.function, "jit")(*args) for args in (call.args, second)]
+    both = worker.function(call.function, "vmap")(*map(stacked, call.args, second))
+    for index, value in enumerate(values):
+        for got, expected in zip(arrays_in(both), arrays_in(value), strict=True):
+            agree(got[index], expected, of=f"the answer to input {index} of two")
+
+
+def _own_line(worker: Worker, call: Call, verdict: str) -> dict[str, Any]:
+    """Where in the student's file it goes wrong; the `return` where no line does."""
+    lines = worker.watch(call)
+    first = {"non_finite": "non_finite", "mutated_input": "mutated"}.get(verdict, "returned")
+    return dict(lines.get(first) or lines.get("returned") or {})
+
+
+def _message(error: Broken | Failure | Fatal) -> str:
+    if isinstance(error, Broken):
+        return str(error)
+    words = str(error.report.get("message", ""))
+    return f"{error.report['error']}: {words}" if error.report.get("error") else words
+
+
+def _line(file: str, error: Broken | Failure | Fatal) -> dict[str, Any]:
+    report = {} if isinstance(error, Broken) else error.report
+    return {"file": file, **{name: report[name] for name in ("line", "text") if name in report}}

@@ -1,0 +1,178 @@
+"""For teachers: begin an assignment, prove that it does what it should, build what is handed out."""
+
+import statistics
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from rich.console import Console
+
+from minillm.course.assignments import source
+from minillm.course.assignments.checking import check_source
+from minillm.course.assignments.driver import arrays_in
+from minillm.course.assignments.folder import Assignment, Variant, assignments, find_assignment
+from minillm.course.assignments.verdicts import PASS, Result
+from minillm.course.files import whole_file
+from minillm.errors import InputError
+
+FEWEST_MUTANTS = 5
+MOST_SECONDS = 2.0  # of one question
+Finding = tuple[bool, str]
+
+
+def check(names: list[str], folder: Path | None) -> int:
+    """Prove assignments; 0 where all is well."""
+    console = Console(highlight=False)
+    every = assignments(folder)
+    chosen = [find_assignment(name, every) for name in names] or every
+    if not chosen:
+        raise InputError("There are no assignments here; minillm dev new 01_name makes one.")
+    failed = 0
+    sizes: list[int] = []
+    for one in chosen:
+        console.print(f"{one.name}: {one.title}", style="bold", markup=False)
+        for good, words in prove(one, sizes):
+            failed += not good
+            console.print(
+                f"  {'✓' if good else '✗'} {words}", style=None if good else "red", markup=False, soft_wrap=True
+            )
+    if sizes:
+        console.print(
+            f"{len(sizes)} mutants; smallest counterexample, in the median: {statistics.median(sizes):g} numbers"
+        )
+    console.print(f"{failed} of this is not as it should be." if failed else "All of this is as it should be.")
+    return int(failed > 0)
+
+
+def prove(one: Assignment, sizes: list[int]) -> Iterator[Finding]:
+    """What holds of an assignment, and what does not. The sizes of counterexamples are added to `sizes`."""
+    questions = one.questions
+    bare = [q for q in questions if not one.hints.get(q) or not all(map(str.strip, one.hints[q]))]
+    yield not bare, f"every question has hints{': not ' + ', '.join(bare) if bare else ''}"
+    unknown = sorted(set(one.hints) - set(questions))
+    yield not unknown, f"every hint has a question{': not ' + ', '.join(unknown) if unknown else ''}"
+    for part in one.sources:
+        for variant in one.all_variants():
+            yield from _prove_variant(one, part, variant)
+    yield from _prove_variants_differ(one)
+    numpy = [mutant for mutant in one.mutants if mutant.part == "numpy"]
+    yield (
+        len(numpy) >= FEWEST_MUTANTS,
+        f"{len(one.mutants)} mutants, {len(numpy)} of them in NumPy (at least {FEWEST_MUTANTS})",
+    )
+    variant = one.variant(None)
+    for mutant in one.mutants:
+        wrong = _wrong(check_source(one, mutant.part, one.mutant_source(mutant, variant), variant))
+        if not wrong:
+            yield False, f"mutant {mutant.name} is not caught"
+            continue
+        told = [result for result in wrong if result.mutant]
+        own = bool(told) and told[0].mutant == mutant.name
+        found = [sum(x.size for x in arrays_in(result.problem)) for result in wrong if result.problem]
+        sizes += [min(found)] if found else []
+        words = f"mutant {mutant.name} is caught by {wrong[0].id} ({wrong[0].verdict}, {min(found, default=0)} numbers)"
+        yield own, words if own else f"{words}, but not its own hint is given: {told[0].mutant if told else 'none'}"
+
+
+def _prove_variant(one: Assignment, part: str, variant: Variant) -> Iterator[Finding]:
+    where = f"{part}{' ' + ', '.join(variant.values()) if len(one.all_variants()) > 1 else ''}"
+    stub, solution = one.stub(part, variant), one.solution(part, variant)
+    leaked = source.leaks(one.sources[part], stub, str(one.folder))
+    yield not leaked, f"{where}: the student's file holds nothing of the solution{': ' + leaked[0] if leaked else ''}"
+    verdicts = {result.verdict for result in check_source(one, part, stub, variant)}
+    yield verdicts == {"not_implemented"}, f"{where}: the stub is not written yet, and says so"
+    began = time.monotonic()
+    results = list(check_source(one, part, solution, variant))
+    seconds = (time.monotonic() - began) / len(one.questions)
+    wrong = [f"{r.id} ({r.verdict}: {r.message})" for r in results if r.verdict != PASS]
+    yield not wrong, f"{where}: the solution passes{': not ' + wrong[0] if wrong else ''}"
+    yield seconds < MOST_SECONDS, f"{where}: {seconds:.1f} s a question (at most {MOST_SECONDS:g})"
+
+
+def _prove_variants_differ(one: Assignment) -> Iterator[Finding]:
+    first, *others = one.all_variants()
+    for other in others:
+        wrong = _wrong(check_source(one, "numpy", one.solution("numpy", first), other))
+        yield bool(wrong), f"the solution for {', '.join(first.values())} does not pass for {', '.join(other.values())}"
+
+
+def _wrong(results: Iterator[Result]) -> list[Result]:
+    return [result for result in results if result.verdict != PASS]
+
+
+def new(name: str, folder: Path) -> Path:
+    """Make an assignment folder that `dev check` passes, to be changed into another."""
+    number, _, id = name.partition("_")
+    if not (number.isdigit() and id.isidentifier() and id.islower()):
+        raise InputError(f"{name!r}: an assignment has a number and a name, like 13_layer_norm.")
+    target = folder / name
+    if target.exists():
+        raise InputError(f"{target} is there already; choose another name.")
+    for file, text in _TEMPLATE.items():
+        with whole_file(target / file) as part:
+            part.write_text(text.replace("{ID}", id), encoding="utf-8")
+    return target
+
+
+_MUTANT = '''"""{DOC}
+"""
+
+
+def double(x):
+    return {BODY}
+'''
+_MUTANTS = {
+    "unchanged": ("It gives back what it was given.\n\nAdd x to itself.", "x"),
+    "square": ("This is the square: right for 0 and 2, and for nothing else.\n\nx + x.", "x * x"),
+    "half": ("This halves.\n\nx + x.", "x / 2"),
+    "sum": ("One number comes back, where each should be doubled by itself.\n\nDo not sum.", "2 * x.sum()"),
+    "minus": ("The sign is wrong.\n\nx + x.", "-2 * x"),
+}
+_TEMPLATE = {
+    "assignment.toml": """title = "Doubling"
+korean = "두 배"
+section = "1.0"
+minutes = 10
+difficulty = 1
+forbid = ["scipy", "jax"]  # on top of what is never allowed
+
+[hints]  # for each function, from the vaguest to the plainest
+double = ["What is twice a number?", "x + x."]
+""",
+    "source.py": '''"""Doubling.
+
+What this is about, in a few sentences. The student reads this, and the docstrings below.
+"""
+
+
+def double(x):
+    """Each number twice, in the shape of `x`."""
+    # BEGIN SOLUTION
+    return x + x
+    # END SOLUTION
+''',
+    "checks.py": '''"""What the assignment is held to. Laws of `minillm.laws` test the project too; this one is new."""
+
+from minillm.course.assignments.folder import Check
+from minillm.laws import agree, law
+from minillm.laws.strategies import arrays, row_shapes
+
+
+def double(x):
+    """What the law is about, as the course has it."""
+    return 2 * x
+
+
+@law(double, given=row_shapes.flatmap(arrays).map(lambda x: (x,)))
+def half_of_it_is_the_number(double, x):
+    """Half of the answer is the number itself."""
+    agree(double(x), 2 * x)
+
+
+CHECKS = [Check("double", half_of_it_is_the_number, points=1)]
+''',
+    **{
+        f"mutants/{name}.py": _MUTANT.replace("{DOC}", doc).replace("{BODY}", body)
+        for name, (doc, body) in _MUTANTS.items()
+    },
+}

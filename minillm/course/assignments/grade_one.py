@@ -1,0 +1,25 @@
+"""Grade one submission and print its report: the program that `minillm grade` starts for each."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from minillm.course.assignments.grading import grade_one
+
+
+def main() -> None:
+    """Read the arguments, grade, print JSON."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("path", type=Path)
+    parser.add_argument("--assignment", action="append", default=[])
+    parser.add_argument("--seed", type=int)
+    parser.add_argument("--user")
+    parser.add_argument("--named", action="store_true")
+    given = parser.parse_args()
+    found = grade_one(given.path, given.assignment, given.seed, given.user, given.named)
+    json.dump(found, sys.stdout, ensure_ascii=False)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,241 @@
+"""Grade what students handed in: one process for each submission, so that none can stop the rest.
+
+grades.csv              a line a submission
+grades_reports/NAME.json    all of it, written when it is done: a run that was stopped goes on after these
+grades_reports/seed         of the hidden inputs, drawn once
+"""
+
+import hashlib
+import json
+import os
+import secrets
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+import minillm
+from minillm.course.assignments import report
+from minillm.course.assignments.checking import check_source, failed_alike
+from minillm.course.assignments.driver import Worker
+from minillm.course.assignments.folder import Assignment, assignments, find_assignment
+from minillm.course.assignments.search import Effort
+from minillm.course.assignments.submissions import Submission, read_submission
+from minillm.course.assignments.verdicts import Result
+from minillm.course.files import whole_file
+from minillm.errors import InputError, MinillmError
+
+MOST_SECONDS = 900  # of one submission
+
+
+def grade_one(
+    path: Path, names: list[str], seed: int | None, user: str | None, named: bool, source: Path | None = None
+) -> dict[str, Any]:
+    """The report on one submission. What is wrong with it is in the report, and is never raised."""
+    every = assignments(source)
+    chosen = [find_assignment(name, every) for name in names] or every
+    submission = read_submission(path, chosen)
+    # Of a hidden input only the verdict is told, so it need not be a small one.
+    effort, began = Effort(seed=seed, shrink=seed is None), time.monotonic()
+    student = submission.name if named else submission.owner
+    results = {
+        one.name: report.as_json(_graded(one, submission, student, effort, user), hidden=seed is not None)
+        for one in chosen
+    }
+    problem = submission.problem
+    if not problem and submission.owner and submission.owner.lower() != submission.name.lower():
+        problem = f"the folder inside belongs to {submission.owner}"
+    return report.report(
+        submission.name, results, problem=problem, seconds=round(time.monotonic() - began, 2), seed=seed,
+        digest=_digest(path), boundary=boundary(user),
+    )  # fmt: skip
+
+
+def _graded(
+    one: Assignment, submission: Submission, student: str | None, effort: Effort, user: str | None
+) -> Iterator[Result]:
+    variant = one.variant(student)
+    for part in one.sources:
+        text = submission.texts[one.id, part]
+        if isinstance(text, str):
+            limits = replace(one.worker_limits(part), user=user)
+            yield from check_source(one, part, text, variant, effort, limits)
+        else:
+            yield from failed_alike(one, part, variant, text)
+
+
+def grade_single(path: Path, out: Path, form: str, names: list[str], user: str | None, named: bool) -> int:
+    """Grade one submission and write its report in the form that another tool reads."""
+    if not path.exists():
+        raise InputError(f"{path} is not there; give the zip or folder that was handed in.")
+    kept = out.with_name(f".{out.name}.seed")
+    began = time.monotonic()
+    found = grade_one(path, names, _seed(kept), user, named)
+    seconds = time.monotonic() - began
+    shaped = {
+        "report": found,
+        "gradescope": report.gradescope(found, seconds),
+        "classroom50": report.classroom50(found),
+    }
+    with whole_file(out) as part:
+        part.write_text(json.dumps(shaped[form], ensure_ascii=False, indent=1), encoding="utf-8")
+    print(f"{found['student']}: {found['points']} of {found['max']} points; {out}")
+    return 0
+
+
+def grade_all(
+    folder: Path, out: Path, jobs: int, names: list[str], user: str | None, named: bool, junit: Path | None
+) -> int:
+    """Grade every zip and folder in a folder; 0 when all are graded."""
+    handed_in = _handed_in(folder)
+    if jobs < 1:
+        raise InputError(f"--jobs is {jobs}; it must be at least 1.")
+    kept = out.with_name(f"{out.stem}_reports")
+    seed = _seed(kept)
+    arguments = [*(part for name in names for part in ("--assignment", name)), "--seed", str(seed)]
+    arguments += [*(["--user", user] if user else []), *(["--named"] if named else [])]
+    settings = hashlib.sha256(repr((arguments, minillm.__version__)).encode()).hexdigest()[:16]
+    done = {path: found for path in handed_in if (found := _finished(kept, path, settings)) is not None}
+    console = Console(stderr=True)
+    console.print(_words(boundary(user)), markup=False, soft_wrap=True)
+    left = [path for path in handed_in if path not in done]
+    if done:
+        console.print(f"{len(done)} of {len(handed_in)} were graded before; going on with the others.")
+    columns = (
+        TextColumn("grading"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[last]}"),
+    )
+    with Progress(*columns, console=console) as bar, ThreadPoolExecutor(jobs) as pool:
+        task = bar.add_task("", total=len(handed_in), completed=len(done), last="")
+        futures = {pool.submit(_in_own_process, path, arguments, settings, kept): path for path in left}
+        try:
+            for future in as_completed(futures):
+                path = futures[future]
+                done[path] = future.result()
+                bar.update(task, advance=1, last=path.name)
+        except KeyboardInterrupt:
+            pool.shutdown(cancel_futures=True)
+            raise
+    reports = [done[path] for path in handed_in]
+    report.write_csv(out, reports)
+    if junit is not None:
+        report.write_junit(junit, reports)
+    troubled = sum(bool(one.get("problem")) for one in reports)
+    print(f"{len(reports)} submissions graded, {troubled} with a problem: {out}; each in full in {kept}")
+    return 0
+
+
+def boundary(user: str | None) -> dict[str, bool | str]:
+    """What holds a worker here, as a worker itself reports it."""
+    from minillm.course.assignments.driver import Limits
+
+    try:
+        with Worker(Limits(user=user)) as worker:
+            worker.load("nothing.py", "")
+            held = worker.boundary
+    except RuntimeError as error:
+        raise MinillmError(
+            f"No worker can be started{f' as {user}' if user else ''}: {error}. Install minillm where that user "
+            "may read it, or name another with --user."
+        ) from error
+    return {**held, "user": user or "yours"}
+
+
+def default_user() -> str | None:
+    """`nobody` where the grader is root: then a worker is another user. Otherwise a worker is who you are."""
+    if not hasattr(os, "geteuid") or os.geteuid() != 0:
+        return None
+    import pwd
+
+    try:
+        return pwd.getpwnam("nobody").pw_name
+    except KeyError:
+        return None
+
+
+def _words(held: dict[str, bool | str]) -> str:
+    lines = ["Workers have limits on time, memory and output. Boundaries that the kernel keeps:"]
+    lines.append(f"  files    {'only Python and its libraries, to read' if held['files'] else 'none (advice only)'}")
+    lines.append(f"  calls    {'no network, no processes' if held['calls'] else 'none (advice only)'}")
+    lines.append(f"  user     {held['user']}" + ("" if held["user"] != "yours" else " (run as root to have another)"))
+    return "\n".join(lines)
+
+
+def _handed_in(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        raise InputError(f"{folder} is no folder; give the one with the submissions.")
+    found = sorted(
+        path for path in folder.iterdir() if not path.name.startswith(".") and (path.suffix == ".zip" or path.is_dir())
+    )
+    if not found:
+        raise InputError(f"{folder} holds no zip and no folder; put what students handed in there, one each.")
+    names = [_name(path) for path in found]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise InputError(f"{folder} has more than one submission named {twice[0]}; keep one.")
+    return found
+
+
+def _in_own_process(path: Path, arguments: list[str], settings: str, kept: Path) -> dict[str, Any]:
+    """Grade in a process of its own. Whatever becomes of it, there is a report."""
+    target = kept / f"{_name(path)}.json"
+    command = [sys.executable, "-m", "minillm.course.assignments.grade_one", str(path), *arguments]
+    try:
+        run = subprocess.run(command, capture_output=True, timeout=MOST_SECONDS, check=False)
+        found: dict[str, Any] = json.loads(run.stdout) if run.returncode == 0 else {}
+        trouble = run.stderr.decode("utf-8", "replace").strip()[-300:]
+    except (subprocess.TimeoutExpired, ValueError) as error:
+        found, trouble = {}, type(error).__name__
+    if not found:
+        found = report.report(_name(path), {}, problem=f"the grader failed: {trouble}", digest=_digest(path))
+    else:
+        found["settings"] = settings
+    with whole_file(target) as part:
+        part.write_text(json.dumps(found, ensure_ascii=False, indent=1), encoding="utf-8")
+    return found
+
+
+def _finished(kept: Path, path: Path, settings: str) -> dict[str, Any] | None:
+    """The report of an earlier run on the very same submission, with the same settings."""
+    try:
+        found: dict[str, Any] = json.loads((kept / f"{_name(path)}.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    same = found.get("settings") == settings and found.get("digest") == _digest(path)
+    return found if same else None
+
+
+def _seed(kept: Path) -> int:
+    path = kept / "seed"
+    try:
+        return int(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        seed = secrets.randbits(32)
+        with whole_file(path) as part:
+            part.write_text(str(seed), encoding="utf-8")
+        return seed
+
+
+def _name(path: Path) -> str:
+    return path.stem if path.suffix == ".zip" else path.name
+
+
+def _digest(path: Path) -> str:
+    """Of the bytes of a submission; links are not followed."""
+    total = hashlib.sha256()
+    files = sorted(p for p in path.rglob("*") if p.is_file() and not p.is_symlink()) if path.is_dir() else [path]
+    for file in files:
+        total.update(str(file.relative_to(path.parent)).encode("utf-8", "surrogateescape"))
+        with file.open("rb") as opened:
+            total.update(hashlib.file_digest(opened, "sha256").digest())
+    return total.hexdigest()
