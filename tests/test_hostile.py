@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 
 import minillm.reference
-from minillm.course.assignments.checking import Effort, check_file, check_source
+from minillm.course.assignments.checking import check_files, check_source
 from minillm.course.assignments.dev import new
 from minillm.course.assignments.driver import Limits, Worker
 from minillm.course.assignments.folder import read_assignment
 from minillm.course.assignments.grading import default_user, grade_one
+from minillm.course.assignments.search import Effort
 from minillm.course.assignments.submissions import read_submission
 from minillm.course.assignments.verdicts import Failure
 from minillm.course.worker import frames
@@ -87,13 +88,13 @@ def test_a_file_that_is_no_text(assignment, tmp_path, name):
     content, verdict = CONTENTS[name]
     path = tmp_path / "twice.py"
     path.write_bytes(content)
-    assert [result.verdict for result in check_file(assignment, "numpy", path, {}, EFFORT)] == [verdict]
+    assert [result.verdict for result in check_files(assignment, {"numpy": path}, {})] == [verdict]
 
 
 def test_a_byte_order_mark_is_no_offence(assignment, tmp_path):
     path = tmp_path / "twice.py"
     path.write_bytes(b"\xef\xbb\xbf" + assignment.solution("numpy", {}).encode())
-    assert [result.verdict for result in check_file(assignment, "numpy", path, {}, EFFORT)] == ["pass"]
+    assert [result.verdict for result in check_files(assignment, {"numpy": path}, {})] == ["pass"]
 
 
 def test_after_a_crash_the_rest_is_graded(assignment):

@@ -36,6 +36,7 @@ def doctor() -> None:
         table.add_row(*row)
     for row in _cache(hints):
         table.add_row(*row)
+    table.add_row("assignments", _worker())
     console = Console(highlight=False)
     console.print(table)
     for hint in hints:
@@ -56,6 +57,21 @@ def download() -> None:
         state = "already there" if there else "fetched"
         console.print(f"{path.name}: {state} ({_megabytes(path.stat().st_size)})", markup=False)
     console.print(f"All that the course uses is in {fetch.cache_dir()}", markup=False)
+
+
+def _worker() -> str:
+    """What holds the code that an assignment's check runs: a boundary where the kernel keeps it, else advice."""
+    try:
+        from minillm.course.assignments.grading import boundary
+
+        held = boundary(None)
+    except Exception as error:  # no worker comes up, whatever the reason; doctor is there to say so
+        return f"cannot be checked here: {error}"
+    parts = {"files": "no files but Python's own, to read", "calls": "no network, no processes"}
+    kept = [words for name, words in parts.items() if held[name]]
+    missing = [words for name, words in parts.items() if not held[name]]
+    said = f"checked in a process with limits; kept by the kernel: {', '.join(kept) or 'nothing more'}"
+    return said + (f"; only advice: {', '.join(missing)}" if missing else "")
 
 
 def _required() -> list[str]:

@@ -19,23 +19,43 @@ EARLIER = 15  # calls of each check that the diagnosis of a later one looks at
 VMAP = "jax.vmap over it gives what calls one by one give."
 
 
-def check_file(
+def check_files(assignment: Assignment, paths: dict[str, Path], variant: Variant) -> Iterator[Result]:
+    """The results of each part's file, one after the other as they come. What goes wrong in one check ends no other."""
+    texts: dict[str, str | Failure] = {}
+    for part, path in paths.items():
+        try:
+            texts[part] = read_source(path)
+        except Failure as failure:
+            texts[part] = failure
+    yield from check_texts(assignment, texts, variant)
+
+
+def check_texts(
     assignment: Assignment,
-    part: str,
-    path: Path,
+    texts: dict[str, str | Failure],
     variant: Variant,
     effort: Effort | None = None,
-    limits: Limits | None = None,
+    user: str | None = None,
 ) -> Iterator[Result]:
-    """The results of one file, one after the other as they come. What goes wrong in one check ends no other."""
+    """As `check_files`, of the texts themselves; a Failure is a file that could not be read.
+
+    All workers are started first: one that has JAX to import does so while another is at work.
+    """
+    sessions: dict[str, _Session] = {}
     try:
-        text = read_source(path)
-        if text == assignment.stub(part, variant):
-            raise Failure("not_implemented", {})  # nothing to run
-    except Failure as failure:
-        yield from failed_alike(assignment, part, variant, failure)
-        return
-    yield from check_source(assignment, part, text, variant, effort, limits)
+        for part, text in texts.items():
+            if isinstance(text, str) and text != assignment.stub(part, variant):
+                limits = assignment.worker_limits(part, user=user)
+                sessions[part] = _Session(assignment, part, text, variant, effort or Effort(), limits)
+        for part, text in texts.items():
+            if part in sessions:
+                yield from sessions[part].results()
+            else:
+                failure = text if isinstance(text, Failure) else Failure("not_implemented", {})
+                yield from failed_alike(assignment, part, variant, failure)
+    finally:
+        for session in sessions.values():
+            session.end()
 
 
 def read_source(path: Path) -> str:
@@ -72,7 +92,7 @@ def check_source(
     effort: Effort | None = None,
     limits: Limits | None = None,
 ) -> Iterator[Result]:
-    """As `check_file`, of the text itself."""
+    """The results of one text, which is run whatever it is."""
     session = _Session(assignment, part, text, variant, effort or Effort(), limits or assignment.worker_limits(part))
     try:
         yield from session.results()
@@ -95,7 +115,8 @@ class _Session:
     ) -> None:
         self.assignment, self.part, self.text, self.variant = assignment, part, text, variant
         self.effort, self.limits = effort, limits
-        self.worker: Worker | None = None
+        self.worker: Worker | None = Worker(limits)  # it starts while others are at work
+        self.loaded = False
         self.earlier: list[Call] = []  # some of the calls of checks before
         self.good: dict[str, list[Call]] = {question: [] for question in assignment.questions}
 
@@ -121,8 +142,10 @@ class _Session:
 
     def running(self) -> Worker:
         if self.worker is None:
-            self.worker = Worker(self.limits)
+            self.worker, self.loaded = Worker(self.limits), False
+        if not self.loaded:
             self.worker.load(self.assignment.file(self.part), self.text)
+            self.loaded = True
         return self.worker
 
     def end(self) -> None:

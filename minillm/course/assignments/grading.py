@@ -12,9 +12,7 @@ import secrets
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +21,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 import minillm
 from minillm.course.assignments import report
-from minillm.course.assignments.checking import check_source, failed_alike
+from minillm.course.assignments.checking import check_texts
 from minillm.course.assignments.driver import Worker
-from minillm.course.assignments.folder import Assignment, assignments, find_assignment
+from minillm.course.assignments.folder import assignments, find_assignment
 from minillm.course.assignments.search import Effort
-from minillm.course.assignments.submissions import Submission, read_submission
-from minillm.course.assignments.verdicts import Result
+from minillm.course.assignments.submissions import read_submission
 from minillm.course.files import whole_file
 from minillm.errors import InputError, MinillmError
 
@@ -46,7 +43,12 @@ def grade_one(
     effort, began = Effort(seed=seed, shrink=seed is None), time.monotonic()
     student = submission.name if named else submission.owner
     results = {
-        one.name: report.as_json(_graded(one, submission, student, effort, user), hidden=seed is not None)
+        one.name: report.as_json(
+            check_texts(
+                one, {part: submission.texts[one.id, part] for part in one.sources}, one.variant(student), effort, user
+            ),
+            hidden=seed is not None,
+        )
         for one in chosen
     }
     problem = submission.problem
@@ -56,19 +58,6 @@ def grade_one(
         submission.name, results, problem=problem, seconds=round(time.monotonic() - began, 2), seed=seed,
         digest=_digest(path), boundary=boundary(user),
     )  # fmt: skip
-
-
-def _graded(
-    one: Assignment, submission: Submission, student: str | None, effort: Effort, user: str | None
-) -> Iterator[Result]:
-    variant = one.variant(student)
-    for part in one.sources:
-        text = submission.texts[one.id, part]
-        if isinstance(text, str):
-            limits = replace(one.worker_limits(part), user=user)
-            yield from check_source(one, part, text, variant, effort, limits)
-        else:
-            yield from failed_alike(one, part, variant, text)
 
 
 def grade_single(path: Path, out: Path, form: str, names: list[str], user: str | None, named: bool) -> int:

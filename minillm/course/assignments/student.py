@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.syntax import Syntax
 from rich.table import Table
 
-from minillm.course.assignments.checking import check_file
+from minillm.course.assignments.checking import check_files
 from minillm.course.assignments.folder import Assignment
 from minillm.course.assignments.report import as_json
 from minillm.course.assignments.show import (
@@ -65,9 +65,8 @@ def check(names: list[str], replay: str | None, as_data: bool) -> int:
 
 def check_assignment(tree: Tree, assignment: Assignment) -> list[Result]:
     """All parts of one assignment; what came of it is remembered."""
-    results: list[Result] = []
-    for part in assignment.sources:
-        results += check_file(assignment, part, tree.file(assignment, part), tree.variant(assignment))
+    paths = {part: tree.file(assignment, part) for part in assignment.sources}
+    results = list(check_files(assignment, paths, tree.variant(assignment)))
     state = tree.state()
     standing, wrong = tree.standing(state, assignment), first_wrong(results)
     standing.points, standing.most = total(results)
