@@ -312,7 +312,7 @@ def test_watching_in_a_terminal(tree):
         until("softmax([710.])")
         until("quit")
         os.write(mother, b"h")
-        until("hint 1/")
+        until("hint 2/")  # the first was shown with the check
         os.write(mother, b"x")
         until("x again puts")
         os.write(mother, b"x")

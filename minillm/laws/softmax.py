@@ -24,7 +24,7 @@ def labelled_logits(draw: Any, elements: Any = values) -> tuple[np.ndarray, np.n
 
 @law(softmax, given=scores)
 def shares_are_the_definition(softmax: Any, x: np.ndarray) -> None:
-    """Each share is exp(x_i) / sum_j exp(x_j), along the last axis."""
+    """Each share is exp(x_i) / sum_j exp(x_j), the sum over its row."""
     with np.errstate(over="ignore"):
         expected = 1 / np.exp(x[..., None, :] - x[..., :, None]).sum(-1)  # an infinite sum is a share of 0
     agree(softmax(x), expected)

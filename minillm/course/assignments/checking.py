@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from minillm.course.assignments.diagnosis import diagnose
+from minillm.course.assignments.diagnosis import copied, diagnose, functions_of
 from minillm.course.assignments.driver import MOST_SOURCE, Limits, Worker, arrays_in
 from minillm.course.assignments.folder import Assignment, Check, Variant
 from minillm.course.assignments.search import Effort, Found, search
@@ -104,7 +104,8 @@ def failed_alike(assignment: Assignment, part: str, variant: Variant, failure: F
     """The results of a file that cannot be loaded: one verdict for all checks."""
     known: dict[str, Any] = {"message": _message(failure), "line": _line(assignment.file(part), failure)}
     for blank in _blanks(assignment, part, variant):
-        yield replace(blank, verdict=failure.verdict, points=0, **known)
+        hints = tuple(assignment.hints.get(blank.question, ())) if failure.verdict == "not_implemented" else ()
+        yield replace(blank, verdict=failure.verdict, points=0, hints=hints, **known)
 
 
 class _Session:
@@ -160,6 +161,8 @@ class _Session:
         found, calls = search(check.law, check.subjects(functions, self.variant), worker, self.effort, transform)
         self.good[check.question] += [call for call in calls if call.verdict == "value"]
         result = blank if found is None else self.wrong(blank, found, calls, worker)
+        if check.adapt is not None and result.got is not None and not result.of:
+            result = self.in_own_terms(result)
         self.earlier += calls[-EARLIER:]
         if found is not None and isinstance(found.error, Fatal):
             dead[check.question] = found.error
@@ -186,6 +189,19 @@ class _Session:
             hints=mutant.hints if mutant else failed.hints,
             mutant=mutant.name if mutant else "",
         )
+
+    def in_own_terms(self, result: Result) -> Result:
+        """A law that sees a function through an adapter compares what the student never sees: say it of the call."""
+        call = result.call
+        if call is None or call.verdict != "value":
+            return result
+        solution = functions_of(self.assignment.solution("numpy", self.variant), "solution")
+        expected = solution[call.function](*copied(call.args), **copied(call.kwargs))
+        try:
+            agree(call.value, expected)
+        except Broken as broken:
+            return replace(result, got=call.value, expected=expected, message=str(broken))
+        return result
 
     def failed(self, blank: Result, error: Broken | Failure | Fatal) -> Result:
         hints = tuple(self.assignment.hints.get(blank.question, ()))

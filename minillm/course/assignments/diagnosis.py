@@ -37,7 +37,7 @@ def diagnose(
         return None
     alike = []
     for mutant in mutants:
-        functions = _functions(assignment.mutant_source(mutant, variant), mutant.name)
+        functions = functions_of(assignment.mutant_source(mutant, variant), mutant.name)
         if all(_alike(functions, call) for call in compared):
             if all(_alike(functions, call) for call in earlier):
                 return mutant
@@ -46,14 +46,15 @@ def diagnose(
 
 
 @lru_cache(maxsize=256)
-def _functions(text: str, name: str) -> dict[str, Any]:
+def functions_of(text: str, name: str) -> dict[str, Any]:
+    """The functions of a text of ours, a mutant's or the solution's."""
     module = types.ModuleType(name)
     exec(compile(text, name, "exec", dont_inherit=True), module.__dict__)
     return module.__dict__
 
 
 def _alike(functions: dict[str, Any], call: Call) -> bool:
-    args, kwargs = _copied(call.args), _copied(call.kwargs)
+    args, kwargs = copied(call.args), copied(call.kwargs)
     before = [array.copy() for array in arrays_of((args, kwargs), np)]
     try:
         with np.errstate(all="ignore"):
@@ -76,9 +77,14 @@ def _close(first: np.ndarray, second: np.ndarray) -> bool:
         return bool(np.allclose(first, second, rtol=1e-9, atol=1e-9, equal_nan=True))
 
 
-def _copied(value: Any) -> Any:
+def copied(value: Any) -> Any:
+    """A value with arrays of its own, for a function that may change them.
+
+    >>> copied((np.ones(1), [3]))
+    (array([1.]), [3])
+    """
     if isinstance(value, np.ndarray):
         return value.copy()
     if isinstance(value, dict):
-        return {name: _copied(part) for name, part in value.items()}
-    return type(value)(map(_copied, value)) if isinstance(value, list | tuple) else value
+        return {name: copied(part) for name, part in value.items()}
+    return type(value)(map(copied, value)) if isinstance(value, list | tuple) else value

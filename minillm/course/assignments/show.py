@@ -2,6 +2,7 @@
 
 import ast
 import hashlib
+import textwrap
 from typing import Any
 
 import numpy as np
@@ -13,12 +14,16 @@ from minillm.course.assignments.folder import Assignment
 from minillm.course.assignments.verdicts import PASS, VERDICTS, Call, Result
 
 MOST_NUMBERS = 36  # of an array that is shown whole
+MOST_WIDTH = 10_000  # where no terminal says how wide it is
 _INDENT = " " * 22
 
 
-def show_results(console: Console, assignment: Assignment, part: str, results: list[Result], where: str = "") -> None:
-    """One line for each check; for each function that is wrong, what is wrong with it."""
+def show_results(
+    console: Console, assignment: Assignment, part: str, results: list[Result], where: str, level: int
+) -> None:
+    """One line for each check; for each function that is wrong, what is wrong with it, with a hint of this level."""
     points, most = total(results)
+    width = console.width if console.is_terminal else MOST_WIDTH
     head = Text.assemble(
         ("✓ " if points == most else "✗ ", "bold green" if points == most else "bold red"),
         (f"{assignment.number.lstrip('0')} {assignment.title}{' in JAX' if part == 'jax' else ''}", "bold"),
@@ -32,19 +37,17 @@ def show_results(console: Console, assignment: Assignment, part: str, results: l
         and results[0].verdict != PASS
         and (results[0].call is None or "not_implemented" in verdicts.pop())
     ):
-        console.print(_explained(results[0], 1, where), soft_wrap=True)
+        console.print(_explained(results[0], 1, where, width), soft_wrap=True)
         return
     told: set[str] = set()
     for result in results:
-        mark = Text.assemble(
-            ("  ✓ ", "green") if result.verdict == PASS else ("  ✗ ", "red"),
-            result.question,
-            ("  " + result.law, "dim"),
-        )
-        console.print(mark, soft_wrap=True)
+        mark, style = ("✓", "green") if result.verdict == PASS else ("✗", "red")
+        first, *more = _wrapped(f"{result.question}  {result.law}", width - 4)
+        law = "\n    ".join([first.removeprefix(result.question), *more])
+        console.print(Text.assemble((f"  {mark} ", style), result.question, (law, "dim")), soft_wrap=True)
         if result.verdict != PASS and result.question not in told:
             told.add(result.question)
-            console.print(_explained(result, 1, where), soft_wrap=True)
+            console.print(_explained(result, level if len(told) == 1 else 1, where, width), soft_wrap=True)
 
 
 def total(results: list[Result]) -> tuple[int, int]:
@@ -84,7 +87,7 @@ def argument_names(assignment: Assignment, part: str, function: str) -> list[str
     return []
 
 
-def _explained(result: Result, level: int, where: str) -> Text:
+def _explained(result: Result, level: int, where: str, width: int) -> Text:
     rows: list[tuple[str, str]] = [("verdict", f"{VERDICTS.get(result.verdict, result.verdict)} ({result.verdict})")]
     written = result.verdict != "not_implemented"
     if result.call is not None and written:
@@ -105,9 +108,15 @@ def _explained(result: Result, level: int, where: str) -> Text:
     text = Text()
     for name, content in rows:
         text.append(f"      {name:16}", style="cyan")
-        text.append(content.replace("\n", "\n" + _INDENT) + "\n")
+        lines = [line for one in content.split("\n") for line in _wrapped(one, width - len(_INDENT))]
+        text.append(("\n" + _INDENT).join(lines) + "\n")
     text.rstrip()
     return text
+
+
+def _wrapped(line: str, width: int) -> list[str]:
+    """A sentence in lines of its own width; an array as it stands."""
+    return [line] if len(line) <= width or line[:1] in " [" else textwrap.wrap(line, max(width, 30))
 
 
 def _compared(result: Result) -> list[tuple[str, str]]:

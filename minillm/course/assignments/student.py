@@ -80,11 +80,15 @@ def check_assignment(tree: Tree, assignment: Assignment) -> list[Result]:
 
 
 def show_assignment(tree: Tree, assignment: Assignment, results: list[Result], console: Console) -> None:
-    """Its parts, one after the other; a part that nobody has begun in one line."""
+    """Its parts, one after the other, with a hint as plain as was asked for."""
+    state = tree.state()
+    standing = tree.standing(state, assignment)
+    standing.hints = max(1, standing.hints)  # it is shown now, so the next one is plainer
+    tree.remember(state)
     for part in assignment.sources:
         own = [result for result in results if result.part == part]
         where = f"{assignment.name}/{assignment.file(part)}"
-        show_results(console, assignment, part, own, where)
+        show_results(console, assignment, part, own, where, standing.hints)
 
 
 def hint(name: str | None, console: Console | None = None) -> None:
@@ -108,7 +112,8 @@ def hint(name: str | None, console: Console | None = None) -> None:
 
 def list_assignments(console: Console | None = None) -> None:
     """All assignments and how far they are."""
-    tree, console = find_tree(), console or _console()
+    tree, bar = find_tree(), console is None
+    console = console or _console()
     state = tree.state()
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in ("", "id", "assignment", "section", "minutes", "points"):
@@ -120,7 +125,8 @@ def list_assignments(console: Console | None = None) -> None:
         here = " ←" if one.id == tree.current(state).id else ""
         table.add_row(mark, one.number.lstrip("0"), f"{one.title}{here}", one.section, str(one.minutes), points)
     console.print(table)
-    console.print(progress(tree), markup=False)
+    if bar:
+        console.print(progress(tree), markup=False)
 
 
 def progress(tree: Tree) -> str:
