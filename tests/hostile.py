@@ -183,3 +183,25 @@ CONTENTS = {
     "has 10 MB": (b"# " + b"x" * 10_000_000, "unreadable"),
     "has null characters": (b"def double(x):\n    return x\0\n", "unreadable"),
 }
+
+# In JAX, Python runs on threads that XLA has made.
+CALLBACK = """
+import operator
+import jax
+import jax.numpy as jnp
+os = operator.attrgetter("_src.xla_bridge.os")(jax)
+
+def double(x):
+    def hostile(x):
+        {ACT}
+        return 2 * x
+
+    return jax.pure_callback(hostile, jax.ShapeDtypeStruct(x.shape, x.dtype), x)
+"""
+JAX_SOURCES = {
+    "forks in a callback": (CALLBACK.replace("{ACT}", "os.fork()"), {"forbidden"}),
+    "runs a program in a callback": (CALLBACK.replace("{ACT}", "os.system('id')"), {"forbidden"}),
+    "reads in a callback": (CALLBACK.replace("{ACT}", "os.listdir('/')"), {"forbidden", "exception"}),
+    "writes in a callback": (CALLBACK.replace("{ACT}", f"os.mkdir('{HOME}/new')"), {"forbidden", "exception"}),
+    "loops in a callback": (CALLBACK.replace("{ACT}", "while True: pass"), {"timeout"}),
+}

@@ -19,7 +19,7 @@ from minillm.course.assignments.search import Effort
 from minillm.course.assignments.submissions import read_submission
 from minillm.course.assignments.verdicts import Failure
 from minillm.course.worker import frames
-from tests.hostile import CONTENTS, SOURCES
+from tests.hostile import CONTENTS, JAX_SOURCES, SOURCES
 
 EFFORT = Effort(examples=10)
 
@@ -73,6 +73,31 @@ def test_a_hostile_file_gets_its_verdict(assignment, home, held, name):
     assert found[0].points == 0 and found[0].question == "double"
     assert [path.name for path in home.iterdir()] == ["kept"]
     assert (home / "kept").read_text(encoding="utf-8") == "kept" and os.stat(home / "kept").st_mode == before.st_mode
+
+
+@pytest.mark.parametrize("name", JAX_SOURCES)
+def test_threads_of_xla_are_held_too(tmp_path, home, held, name):
+    if not (held["files"] and held["calls"]):
+        pytest.skip("this kernel has no Landlock or no seccomp")
+    text, verdicts = JAX_SOURCES[name]
+    folder = new("01_twice", tmp_path / "assignments")
+    (folder / "source_jax.py").write_text((folder / "source.py").read_text(encoding="utf-8"), encoding="utf-8")
+    assignment = read_assignment(folder)
+    jax_limits = Limits(call_seconds=5.0, jax=True)
+    found = list(check_source(assignment, "jax", text.replace("{HOME}", str(home)), {}, EFFORT, jax_limits))
+    assert found[0].verdict in verdicts, found[0]
+    assert not any(result.points for result in found)
+    assert [path.name for path in home.iterdir()] == ["kept"]
+
+
+def test_an_answer_made_to_blow_up_the_grader(tmp_path):
+    """V of 40,000 rows would make V^T V of 12 GB in the grader, if its shape were not looked at first."""
+    from minillm.course.assignments.folder import assignments, find_assignment
+
+    one = find_assignment("jacobi_svd", assignments())
+    text = one.solution("numpy", one.variant(None)).replace("v[:, order].T", "np.ones((40000, 1))")
+    found = {r.id: r.verdict for r in check_source(one, "numpy", text, one.variant(None), EFFORT)}
+    assert found["jacobi_svd.both_sides_are_orthonormal"] == "wrong_shape"
 
 
 @pytest.mark.skipif(default_user() is None, reason="only root can run a worker as another user")

@@ -44,7 +44,7 @@ class Law:
         """Hold the functions, which come first, to the law on this input."""
         try:
             self.body(*args)
-        except (TypeError, ValueError, IndexError, OverflowError) as error:
+        except (TypeError, ValueError, IndexError, OverflowError, MemoryError) as error:
             # Answers of another form fail somewhere in the law's own arithmetic.
             raise Broken("wrong_shape", f"the law cannot be tested on it ({error})") from error
 
@@ -102,6 +102,21 @@ def require(holds: Any, message: str, got: Any = None) -> None:
     """
     if not np.all(holds):
         raise Broken("wrong_value", message, got)
+
+
+def shaped(answer: Any, like: np.ndarray, of: str = "") -> np.ndarray:
+    """An answer as an array of the shape and kind of another, before a law reckons with it.
+
+    >>> shaped(np.ones(3), np.ones(2))
+    Traceback (most recent call last):
+    minillm.laws.Broken: its shape is (3,) and should be (2,)
+    """
+    found = _array(answer, like, of)
+    if found.shape != like.shape:
+        raise Broken("wrong_shape", f"its shape is {found.shape} and should be {like.shape}", found, None, of)
+    if found.dtype.kind not in "fiub":
+        raise Broken("wrong_dtype", f"its dtype is {found.dtype} and should be {like.dtype}", found, None, of)
+    return found
 
 
 def several(answer: Any, count: int, names: str) -> tuple[Any, ...]:

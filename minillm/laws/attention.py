@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from minillm.laws import agree, law, several
+from minillm.laws import agree, law, several, shaped
 from minillm.laws.strategies import arrays, normal, seeds
 from minillm.reference.attention import (
     attention_naive,
@@ -92,9 +92,9 @@ def output_is_the_definition(causal_attention: Any, query: np.ndarray, key: np.n
 )
 def the_future_changes_nothing(causal_attention: Any, heads: np.ndarray) -> None:
     """Changing the last token changes no output before it."""
-    before = causal_attention(*heads)
+    before = shaped(causal_attention(*heads), heads[0])
     changed = heads + np.where(np.arange(heads.shape[1]) == heads.shape[1] - 1, 7.0, 0.0)[:, None, None]
-    agree(np.asarray(causal_attention(*changed))[:-1], np.asarray(before)[:-1], of="the outputs before the last token")
+    agree(shaped(causal_attention(*changed), heads[0])[:-1], before[:-1], of="the outputs before the last token")
 
 
 @law(
@@ -181,4 +181,8 @@ def gradient_is_that_of_central_differences(gradient: Any, *problem: np.ndarray)
 def moving_all_keys_alike_changes_nothing(gradient: Any, *problem: np.ndarray) -> None:
     """The gradients of the keys sum to 0: the same vector added to all keys adds the same to all scores of a query."""
     _, dkey, _ = several(gradient(*problem), 3, "dquery, dkey, dvalue")
-    agree(np.sum(dkey, axis=0), np.zeros(problem[1].shape[-1]), of="the sum of dkey over the keys")
+    agree(
+        np.sum(shaped(dkey, problem[1], "dkey"), axis=0),
+        np.zeros(problem[1].shape[-1]),
+        of="the sum of dkey over the keys",
+    )

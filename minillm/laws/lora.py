@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from minillm.laws import agree, law, several
+from minillm.laws import agree, law, several, shaped
 from minillm.laws.strategies import arrays
 from minillm.reference.lora import lora_delta, lora_linear, lora_linear_vjp
 
@@ -62,7 +62,8 @@ def merging_adds_the_product(merge: Any, weight: Any, lora_a: Any, lora_b: Any, 
 @law(lora_linear, merge, given=layers())
 def merged_is_applied(layer: Any, merge: Any, x: Any, weight: Any, lora_a: Any, lora_b: Any, scale: float) -> None:
     """x times the merged matrix is the layer with its change."""
-    agree(x @ np.asarray(merge(weight, lora_a, lora_b, scale)), np.asarray(layer(x, weight, lora_a, lora_b, scale)))
+    applied = layer(x, weight, lora_a, lora_b, scale)
+    agree(x @ shaped(merge(weight, lora_a, lora_b, scale), weight), applied, of="x times the merged matrix")
 
 
 @law(lora_gradient, given=layers().map(lambda p: (p[0], p[2], p[3], p[4], np.ones((len(p[0]), p[3].shape[1])))))

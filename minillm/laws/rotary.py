@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from minillm.laws import agree, law, several
+from minillm.laws import agree, law, several, shaped
 from minillm.laws.strategies import arrays, whole
 from minillm.reference import rotary
 from minillm.reference.rotary import rotary_embedding
@@ -56,7 +56,7 @@ def a_pair_is_turned_as_a_complex_number(turn: Any, x: np.ndarray, cos: np.ndarr
 def lengths_stay(turn: Any, x: np.ndarray, cos: np.ndarray, sin: np.ndarray) -> None:
     """A turn changes no head's length."""
     lengths = np.sum(x * x, axis=-1)
-    agree(np.sum(np.asarray(turn(x, cos, sin)) ** 2, axis=-1), lengths, of="the squared lengths")
+    agree(np.sum(shaped(turn(x, cos, sin), x) ** 2, axis=-1), lengths, of="the squared lengths")
 
 
 @law(
@@ -73,7 +73,7 @@ def the_product_depends_on_the_distance_alone(
         ends = []
         for x, position in ((query, place + distance), (key, place)):
             cos, sin = several(cos_sin(np.array([position], np.int32), 2, 100.0), 2, "cos, sin")
-            ends.append(np.asarray(turn(x, cos, sin)))
+            ends.append(shaped(turn(x, cos, sin), x))
         return np.sum(ends[0] * ends[1])
 
     agree(product(start), product(0), 1e-8, of="the product far out, against that at the start,")

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from minillm.laws import agree, law, require
+from minillm.laws import agree, law, shaped
 from minillm.laws.strategies import arrays, whole
 from minillm.reference.balancing import expert_loads, load_balancing_loss, router_z_loss
 from minillm.reference.gates import softmax_gates
@@ -66,8 +66,7 @@ def room_is_given_in_switchs_order(within: Any, experts: np.ndarray, num_experts
 @law(within_capacity, given=queues())
 def no_expert_takes_too_many(within: Any, experts: np.ndarray, num_experts: int, capacity: int) -> None:
     """An expert takes at most `capacity` tokens, and all that come where there is room."""
-    kept = np.asarray(within(experts, num_experts, capacity), bool)
-    require(kept.shape == experts.shape, f"there should be an answer for each choice, shape {experts.shape}", kept)
+    kept = shaped(within(experts, num_experts, capacity), experts).astype(bool)
     loads = np.array([np.sum(kept & (experts == e)) for e in range(num_experts)], np.int64)
     asked = np.array([np.sum(experts == e) for e in range(num_experts)], np.int64)
     agree(loads, np.minimum(asked, capacity), of="the tokens that each expert takes")

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from minillm.config import Sampling
-from minillm.laws import agree, law, require
+from minillm.laws import agree, law, require, shaped
 from minillm.reference import sampling
 from minillm.reference.sampling import top_p_mask
 
@@ -51,8 +51,8 @@ def the_fewest_that_reach_p(mask: Any, logits: np.ndarray, p: float) -> None:
 @law(top_p_mask, given=st.tuples(rows(), masses))
 def without_the_least_of_them_it_is_too_little(mask: Any, logits: np.ndarray, p: float) -> None:
     """Those that are kept have mass p or more, and without the least likely of them less."""
-    kept, shares = np.asarray(mask(logits, p), bool), np.exp(logits) / np.exp(logits).sum()
-    require(kept.shape == logits.shape and kept.any(), "one truth value for each token, and one of them True", kept)
+    kept, shares = shaped(mask(logits, p), logits).astype(bool), np.exp(logits) / np.exp(logits).sum()
+    require(kept.any(), "one token at least should be kept", kept)
     require(shares[kept].sum() >= p - 1e-9, f"the kept ones should have mass {p} or more together", kept)
     require(shares[kept].sum() - shares[kept].min() < p, f"without the least of them it should be less than {p}", kept)
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from minillm.laws import agree, law
+from minillm.laws import agree, law, shaped
 from minillm.laws.strategies import arrays, row_shapes, values, whole
 from minillm.reference.losses import IGNORED, cross_entropy
 from minillm.reference.softmax import softmax
@@ -33,7 +33,7 @@ def shares_are_the_definition(softmax: Any, x: np.ndarray) -> None:
 @law(softmax, given=scores)
 def rows_sum_to_one(softmax: Any, x: np.ndarray) -> None:
     """The shares of each row sum to 1."""
-    agree(np.sum(softmax(x), axis=-1), np.ones(x.shape[:-1]), of="the sums of the rows")
+    agree(np.sum(shaped(softmax(x), x), axis=-1), np.ones(x.shape[:-1]), of="the sums of the rows")
 
 
 @law(softmax, given=st.tuples(scores, st.sampled_from([1.0, -3.0, 1e3])).map(lambda pair: (*pair[0], pair[1])))

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from minillm.laws import agree, law, require, several
+from minillm.laws import agree, law, require, several, shaped
 from minillm.laws.strategies import arrays, normal, seeds
 from minillm.reference import svd
 
@@ -43,15 +43,14 @@ columns = st.sampled_from([(2, 2), (3, 2)]).flatmap(lambda shape: arrays(shape, 
 @law(jacobi_rotation, given=columns.map(lambda pair: (pair,)))
 def the_turn_makes_two_columns_perpendicular(rotation: Any, pair: np.ndarray) -> None:
     """[a b] times the turn has perpendicular columns."""
-    turned = pair @ np.asarray(_turn(rotation, pair))
+    turned = pair @ shaped(_turn(rotation, pair), np.eye(2))
     agree(turned[:, 0] @ turned[:, 1], np.asarray(0.0), of="the product of the turned columns")
 
 
 @law(jacobi_rotation, given=columns.map(lambda pair: (pair,)))
 def the_turn_is_one_and_the_smaller_of_two(rotation: Any, pair: np.ndarray) -> None:
     """It is [[c, s], [-s, c]] with c^2 + s^2 = 1, and turns by at most 45 degrees: |s| <= c."""
-    turn = np.asarray(_turn(rotation, pair))
-    require(turn.shape == (2, 2), "it should be of shape (2, 2)", turn)
+    turn = shaped(_turn(rotation, pair), np.eye(2))
     c, s = turn[0]
     agree(turn, np.array([[c, s], [-s, c]]))
     agree(c * c + s * s, np.asarray(1.0), of="c^2 + s^2")
@@ -61,17 +60,14 @@ def the_turn_is_one_and_the_smaller_of_two(rotation: Any, pair: np.ndarray) -> N
 @law(jacobi_svd, given=matrices)
 def the_product_is_the_matrix(decompose: Any, matrix: np.ndarray) -> None:
     """U diag(s) V^T is the matrix."""
-    u, s, vt = several(decompose(matrix), 3, PARTS)
-    R = matrix.shape[1]
-    for part, shape, name in ((u, matrix.shape, "u"), (s, (R,), "s"), (vt, (R, R), "vt")):
-        require(np.shape(part) == shape, f"{name} should be of shape {shape}", part)
+    u, s, vt = _parts(decompose, matrix)
     agree((u * s) @ vt, matrix, of="U diag(s) V^T")
 
 
 @law(jacobi_svd, given=matrices)
 def both_sides_are_orthonormal(decompose: Any, matrix: np.ndarray) -> None:
     """V^T V is the identity, and so is U^T U where no singular value is 0."""
-    u, _, vt = (np.asarray(part) for part in several(decompose(matrix), 3, PARTS))
+    u, _, vt = _parts(decompose, matrix)
     agree(vt @ vt.T, np.eye(matrix.shape[1]), of="V^T V")
     if np.all(np.linalg.svd(matrix, compute_uv=False) > 1e-9):
         agree(u.T @ u, np.eye(matrix.shape[1]), of="U^T U")
@@ -82,6 +78,13 @@ def the_largest_comes_first(decompose: Any, matrix: np.ndarray) -> None:
     """The singular values are those of LAPACK: none below 0, the largest first."""
     _, s, _ = several(decompose(matrix), 3, PARTS)
     agree(s, np.linalg.svd(matrix, compute_uv=False), 1e-7)  # a zero comes out as the root of rounding
+
+
+def _parts(decompose: Any, matrix: np.ndarray) -> tuple[np.ndarray, ...]:
+    R = matrix.shape[1]
+    likes = np.zeros(matrix.shape), np.zeros(R), np.zeros((R, R))
+    answer = several(decompose(matrix), 3, PARTS)
+    return tuple(shaped(part, like, name) for part, like, name in zip(answer, likes, PARTS.split(", "), strict=True))
 
 
 def _turn(rotation: Any, pair: np.ndarray) -> Any:

@@ -30,7 +30,7 @@ import numpy as np
 import minillm.course.worker
 from minillm.course.assignments.verdicts import Call, Failure, Fatal
 from minillm.course.worker import frames
-from minillm.errors import InputError
+from minillm.errors import InputError, MinillmError
 
 IMPORTS = ("numpy", "math", "typing", "functools", "itertools", "collections", "dataclasses", "operator", "__future__")
 LOADED = ("value", "loaded", "traced")
@@ -62,7 +62,9 @@ class Worker:
     """A worker process; as a context manager it ends with the block, whatever happens."""
 
     def __init__(self, limits: Limits):
-        """Start it. Raises Fatal where it does not come up."""
+        """Start it; it comes up while the caller goes on. Raises MinillmError where there can be none."""
+        if os.name == "nt":
+            raise MinillmError("Assignments are checked on Linux and macOS; on Windows, run minillm in WSL.")
         self.limits = limits
         self.printed = ""
         self.calls: list[Call] = []  # since `begin`
@@ -181,7 +183,7 @@ class Worker:
         if reply.get("id") != self._request:
             raise Fatal("crash", {"message": "an answer came to a question that was not asked"})
         verdict = reply.get("verdict")
-        report: dict[str, Any] = {name: reply[name] for name in REPORTED if name in reply}
+        report: dict[str, Any] = {name: _clean(reply[name]) for name in REPORTED if name in reply}
         if verdict in LOADED:
             return reply, answer
         if verdict == "memory":
@@ -246,7 +248,7 @@ class Worker:
         with suppress(OSError, ValueError):
             while part := os.read(self._process.stdout.fileno(), 1 << 16):
                 self._count += len(part)
-                self.printed = (self.printed + part.decode("utf-8", "replace"))[:KEPT_OUTPUT]
+                self.printed = (self.printed + part.decode("utf-8", "replace"))[:KEPT_OUTPUT]  # cleaned when shown
                 if self._count > MOST_OUTPUT:
                     self._too_much = True
                     with suppress(ProcessLookupError, PermissionError):
@@ -270,6 +272,13 @@ def _environment() -> dict[str, str]:
         "HOME": "/nonexistent",
         "LANG": "C.UTF-8",
     }
+
+
+def _clean(told: Any) -> Any:
+    """What a worker says of itself, as something that can be printed: it may be anything."""
+    if isinstance(told, int):
+        return told
+    return "".join(c if c.isprintable() else " " for c in str(told)[:400])
 
 
 def _identity(user: str | None) -> tuple[int, int]:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from minillm.course.assignments.grading import grade_one
 
+MOST_MEMORY = 4 << 30  # bytes of address space
+
 
 def main() -> None:
     """Read the arguments, grade, print JSON."""
@@ -17,8 +19,20 @@ def main() -> None:
     parser.add_argument("--user")
     parser.add_argument("--named", action="store_true")
     given = parser.parse_args()
+    _limit_memory()
     found = grade_one(given.path, given.assignment, given.seed, given.user, given.named)
     json.dump(found, sys.stdout, ensure_ascii=False)
+
+
+def _limit_memory() -> None:
+    """An answer made to blow up the grader ends in an error of this one process, not of the machine."""
+    try:
+        import resource
+
+        _, hard = resource.getrlimit(resource.RLIMIT_AS)
+        resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, hard))
+    except (ImportError, ValueError, OSError):
+        return
 
 
 if __name__ == "__main__":

@@ -46,7 +46,7 @@ def _plain(result: Result, hidden: bool) -> dict[str, Any]:
     if result.verdict == PASS:
         return found
     found |= {"hint": hint_text(result, 1), "mistake": result.mutant, "line": result.line}
-    if not hidden or result.verdict in ("syntax", "unreadable", "forbidden", "import_error", "missing", "exception"):
+    if not hidden or result.call is None:  # a message from a call may be made of the hidden input
         found["message"] = result.message
     if not hidden and result.call is not None:
         found["call"] = f"{result.call.function}({', '.join(array_text(x) for x in result.call.args)})"

@@ -99,7 +99,8 @@ def _explained(result: Result, level: int, where: str, width: int) -> Text:
     if result.line.get("line") and written:
         rows.append(("your code", f"{result.line['file']}:{result.line['line']}  {result.line['text']}"))
     if result.printed.strip() and result.verdict != "output":
-        rows.append(("it printed", result.printed.strip().splitlines()[0][:100]))
+        first = result.printed.strip().splitlines()[0][:100]
+        rows.append(("it printed", "".join(c if c.isprintable() else "?" for c in first)))
     hint = hint_text(result, level)
     if hint and written:
         rows.append((f"hint {hint.split('  ')[0]}", hint.split("  ", 1)[1]))

@@ -4,8 +4,8 @@
 - files: it reads Python and the libraries and nothing else, and writes nowhere (Linux 5.13 and later: Landlock);
 - calls: no processes, no programs, no network, no looking into other processes (Linux: seccomp).
 
-Where the kernel has none of this, what is left is a process of its own, and `take` says so. Numbers are from Linux'
-own headers (asm/unistd_64.h, asm-generic/unistd.h, linux/landlock.h, linux/seccomp.h, linux/audit.h).
+Where the kernel has none of this, what is left is a process of its own, and each function says so. Numbers are from
+Linux' own headers (asm/unistd_64.h, asm-generic/unistd.h, linux/landlock.h, linux/seccomp.h, linux/audit.h).
 """
 
 import ctypes
@@ -14,7 +14,8 @@ import platform
 import struct
 import sys
 
-_NO_NEW_PRIVILEGES, _SET_SECCOMP, _FILTER = 38, 22, 2
+_NO_NEW_PRIVILEGES, _SET_FILTER, _ALL_THREADS = 38, 1, 1
+_SECCOMP = (317, 277)
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446  # the same on every architecture
 _READ_FILE, _READ_DIR = 1 << 2, 1 << 3
 _ALL_FILE_RIGHTS = {1: (1 << 13) - 1, 2: (1 << 14) - 1, 3: (1 << 15) - 1}  # by version of Landlock; later 16
@@ -65,14 +66,20 @@ def limit(memory: int, seconds: int) -> None:
             continue
 
 
-def take(readable: list[str]) -> dict[str, bool]:
-    """Give up files and calls; say which the kernel now holds. `readable` are the folders that Python needs."""
+def only_read(readable: list[str]) -> bool:
+    """Give up all files but these, in this thread and those to come; False where the kernel cannot hold it."""
     if sys.platform != "linux":
-        return {"files": False, "calls": False}
+        return False
     library = ctypes.CDLL(None, use_errno=True)
-    if library.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0) != 0:
-        return {"files": False, "calls": False}
-    return {"files": _only_read(library, readable), "calls": _refuse_calls(library)}
+    return library.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0) == 0 and _only_read(library, readable)
+
+
+def refuse_calls() -> bool:
+    """Give up processes, programs and the network, in all threads; False where the kernel cannot hold it."""
+    if sys.platform != "linux" or platform.machine() not in _ARCHITECTURES:
+        return False
+    library = ctypes.CDLL(None, use_errno=True)
+    return library.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0) == 0 and _refuse_calls(library)
 
 
 def _only_read(library: ctypes.CDLL, readable: list[str]) -> bool:
@@ -97,8 +104,6 @@ def _only_read(library: ctypes.CDLL, readable: list[str]) -> bool:
 
 
 def _refuse_calls(library: ctypes.CDLL) -> bool:
-    if platform.machine() not in _ARCHITECTURES:
-        return False
     column, architecture = _ARCHITECTURES[platform.machine()]
     numbers: list[tuple[int, int]] = []
     for calls, verdict in ((_KILLED, _KILL), (_REFUSED, _REFUSE)):
@@ -124,4 +129,4 @@ def _refuse_calls(library: ctypes.CDLL) -> bool:
     code = b"".join(struct.pack("<HBBI", *step) for step in program)
     steps = ctypes.create_string_buffer(code, len(code))
     header = struct.pack("@HP", len(program), ctypes.addressof(steps))
-    return library.prctl(_SET_SECCOMP, _FILTER, header, 0, 0) == 0
+    return library.syscall(_SECCOMP[column], _SET_FILTER, _ALL_THREADS, header) == 0

@@ -9,7 +9,7 @@ below are advice, which a determined student gets around; all that is behind the
 
 import ast
 import builtins
-import importlib
+import importlib.util
 import json
 import os
 import sys
@@ -58,16 +58,16 @@ def main() -> None:
     np.seterr(all="ignore")
     for name in (*settings["imports"], *(f"numpy.{part}" for part in ("fft", "linalg", "ma", "polynomial", "random"))):
         importlib.import_module(name)  # now, while all files can be read
-    if settings["jax"]:
+    held = {"files": settings["boundary"] and boundary.only_read(_readable(settings["jax"])), "calls": False}
+    if settings["jax"]:  # after the files are given up: its threads, too, have given them up
         import jax
 
-        jax.numpy.zeros(1).block_until_ready()  # starts the CPU's device, which reads files
-    folders = _readable(settings["jax"])
+        jax.numpy.zeros(1).block_until_ready()
     if settings["user"]:  # another user from here on; root has read the libraries
         os.setgroups([])
         os.setgid(settings["group"])
         os.setuid(settings["user"])
-    held = boundary.take(folders) if settings["boundary"] else {"files": False, "calls": False}
+    held["calls"] = settings["boundary"] and boundary.refuse_calls()
     receive, send = settings["receive"], settings["send"]
     worker = Worker(settings, np)
     _write(send, frames.pack({"id": 0, "boundary": held}))
@@ -307,10 +307,15 @@ def _readable(jax: bool) -> list[str]:
     found += [os.path.join(library, name) for name in os.listdir(library) if not name.endswith("-packages")]
     names = ("numpy", *("jax", "jaxlib", "ml_dtypes", "opt_einsum", "scipy") * jax)
     for name in names:
-        module = sys.modules.get(name)
-        if module is not None and module.__file__:
-            folder = os.path.dirname(module.__file__)
+        spec = importlib.util.find_spec(name)
+        for folder in (spec and spec.submodule_search_locations) or ():
             found += [path for path in (folder, folder + ".libs") if os.path.exists(path)]
+    if jax:  # asks how many cores there are, and of what kind
+        found += [
+            path
+            for path in ("/proc/cpuinfo", "/proc/meminfo", "/proc/self", "/sys/devices/system/cpu")
+            if os.path.exists(path)
+        ]
     return found
 
 
