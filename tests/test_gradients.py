@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from minillm.accelerated import losses as accelerated_losses
 from minillm.config import TINY
 from minillm.errors import InputError
+from minillm.laws.strategies import values
 from minillm.reference import losses as reference_losses
 from minillm.reference.activations import gelu_tanh_vjp, gelu_vjp, silu_vjp
 from minillm.reference.attention import attention_naive, causal_mask, scaled_dot_product_attention_vjp
@@ -39,7 +40,6 @@ from tests.strategies import (
     problems,
     rotary_problems,
     seeds,
-    values,
     vectors,
 )
 
