@@ -68,3 +68,4 @@ def test_what_agrees():
     agree(np.array([1e9, np.inf, np.nan]), np.array([1e9 + 1e-3, np.inf, np.nan]))
     agree(3, np.asarray(3.0))
     agree(np.float64(2), np.asarray(2.0))
+    agree(2, 2.0)

@@ -66,7 +66,8 @@ def agree(got: Any, expected: Any, tolerance: float = TOLERANCE, of: str = "") -
     Traceback (most recent call last):
     minillm.laws.Broken: it is 1.0 at (1,) and should be 2.0
     """
-    expected, got = np.asarray(expected), _array(got, expected, of)
+    expected = np.asarray(expected)
+    got = _array(got, expected, of)
     if got.shape != expected.shape:
         message = f"its shape is {got.shape} and should be {expected.shape}"
         raise Broken("wrong_shape", message, got, expected, of)
