@@ -1,5 +1,6 @@
 """The commands for assignments, a student's and a teacher's. What they do is in `minillm.course.assignments`."""
 
+import os
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -101,6 +102,7 @@ def add_teacher_commands(app: typer.Typer, dev: typer.Typer) -> None:
         user: Annotated[
             str | None, typer.Option("--user", help="Who runs the students' code, if you are root; by default nobody.")
         ] = None,
+        folder: Folder = None,
         junit: Annotated[Path | None, typer.Option("--junit", help="Also write JUnit's XML.")] = None,
         form: Annotated[
             Literal["table", "report", "gradescope", "classroom50"],
@@ -111,6 +113,8 @@ def add_teacher_commands(app: typer.Typer, dev: typer.Typer) -> None:
         from minillm.course.assignments import grading
 
         user = user or grading.default_user()
+        if folder is not None:
+            os.environ["MINILLM_ASSIGNMENTS"] = str(folder)  # for the processes that grade, too
         if form == "table":
             raise typer.Exit(grading.grade_all(path, out, jobs, assignment or [], user, named, junit))
         raise typer.Exit(grading.grade_single(path, out, form, assignment or [], user, named))

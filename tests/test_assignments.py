@@ -78,6 +78,17 @@ def test_variants_are_a_student_s_own_and_stay():
             assert one.variant(None)[name] == choices[0][0]
 
 
+def test_a_law_is_told_in_the_words_of_the_variant():
+    """A student whose softmax of experts goes token by token is not told of another order."""
+    for one in ALL:
+        for variant in one.all_variants():
+            for result in check_source(one, "numpy", one.stub("numpy", variant), variant):
+                assert not any("{%s}" % name in text for name in variant for text in (result.law, *result.hints))
+    routing = find_assignment("routing", ALL)
+    told = [r.law for r in check_source(routing, "numpy", "", routing.all_variants()[1])]
+    assert any("an earlier token comes before a later one" in law for law in told)
+
+
 # A student's folder
 
 

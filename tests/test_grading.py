@@ -36,12 +36,13 @@ def handed_in(folder, student, *solved, name=None, marked=True):
 
 @pytest.fixture(scope="module")
 def course(tmp_path_factory):
-    """Four submissions: all right, half, none, and no zip at all."""
+    """Five submissions: all right, half, none, and two that are no zip."""
     folder = tmp_path_factory.mktemp("course")
     handed_in(folder, "kim", "power_law", "top_p")
     handed_in(folder, "lee", "power_law")
     handed_in(folder, "park")
     (folder / "in" / "hostile.zip").write_bytes(b"no zip")
+    (folder / "in" / "choi.tar.gz").write_bytes(b"no zip either")
     (folder / "in" / ".DS_Store").write_bytes(b"")
     return folder
 
@@ -63,8 +64,9 @@ def graded(course):
 
 def test_the_table_has_everyone(graded):
     rows = {row["student"]: row for row in table(graded)}
-    assert list(rows) == ["hostile", "kim", "lee", "park"]
-    assert [rows[name]["points"] for name in rows] == ["0", "20", "10", "0"]
+    assert list(rows) == ["choi.tar.gz", "hostile", "kim", "lee", "park"]
+    assert [rows[name]["points"] for name in rows] == ["0", "0", "20", "10", "0"]
+    assert rows["choi.tar.gz"]["problem"]
     assert {row["max"] for row in rows.values()} == {"20"}
     assert (rows["lee"]["07_power_law"], rows["lee"]["12_top_p"]) == ("10", "0")
     assert (
@@ -111,9 +113,9 @@ def test_a_killed_run_goes_on(course, tmp_path):
     assert not (tmp_path / "grades.csv").exists()
     done = {path.name: path.stat().st_mtime_ns for path in reports.glob("[!.]*.json")}
     run = subprocess.run([*command, *CHOSEN], capture_output=True, text=True, check=True)
-    assert f"{len(done)} of 4 were graded before" in run.stderr
+    assert f"{len(done)} of 5 were graded before" in run.stderr
     assert all((reports / name).stat().st_mtime_ns == stamp for name, stamp in done.items())
-    assert len(table(tmp_path / "grades.csv")) == 4
+    assert len(table(tmp_path / "grades.csv")) == 5
 
 
 def test_a_seed_is_drawn_once_and_kept(graded, tmp_path, course):
@@ -147,6 +149,8 @@ def test_what_cannot_be_graded_says_so(tmp_path, capsys):
     assert "is no folder; give the one with the submissions" in capsys.readouterr().err
     assert main(["grade", str(tmp_path)]) == 2
     assert "holds no zip and no folder" in capsys.readouterr().err
+    assert main(["grade", str(tmp_path), "--assignment", "nothing"]) == 2
+    assert "There is no assignment 'nothing'" in capsys.readouterr().err
     (tmp_path / "kim").mkdir()
     (tmp_path / "kim.zip").write_bytes(b"")
     assert main(["grade", str(tmp_path)]) == 2
@@ -239,6 +243,7 @@ def test_the_gradescope_build_grades(course, tmp_path):
     environment["PYTHONPATH"] = os.pathsep.join(sys.path)
     subprocess.run(["bash", str(root / "source" / "run_autograder")], env=environment, check=True)
     found = json.loads((root / "results" / "results.json").read_text(encoding="utf-8"))
+    assert found["output"] == ""  # the folder is called "submission" for everyone, which is no problem
     assert sum(test["score"] for test in found["tests"]) == 10
     subprocess.run(["bash", "-n", str(root / "source" / "setup.sh")], check=True)
 
@@ -261,7 +266,7 @@ def test_a_build_overwrites_nothing(tmp_path):
     assert (tree / "minillm.toml").is_file() and (tree / "01_softmax" / "softmax.py").is_file()
 
 
-def test_a_new_assignment_proves_itself(tmp_path, capsys):
+def test_a_new_assignment_proves_itself(tmp_path, capsys, monkeypatch):
     assert main(["dev", "new", "13_twice", "--in", str(tmp_path)]) == 0
     assert main(["dev", "check", "--from", str(tmp_path)]) == 0
     assert "All of this is as it should be." in capsys.readouterr().out
@@ -269,5 +274,14 @@ def test_a_new_assignment_proves_itself(tmp_path, capsys):
     mutant.write_text('"""Not wrong at all."""\n\n\ndef double(x):\n    return x + x\n', encoding="utf-8")
     assert main(["dev", "check", "--from", str(tmp_path)]) == 1
     assert "mutant right is not caught" in capsys.readouterr().out
+    mutant.unlink()
+    (tmp_path / "class" / "kim").mkdir(parents=True)
+    (tmp_path / "class" / "kim" / "twice.py").write_text("def double(x):\n    return x * 2\n", encoding="utf-8")
+    grades = ["--from", str(tmp_path), "--out", str(tmp_path / "grades.csv")]
+    monkeypatch.setenv("MINILLM_ASSIGNMENTS", "")  # put back afterwards
+    assert main(["grade", str(tmp_path / "class"), *grades]) == 0
+    assert table(tmp_path / "grades.csv")[0]["13_twice"] == "1"
+    built = build("classroom50", tmp_path / "built", [], tmp_path)
+    assert [path.name for path in (built / "source" / "lessons" / "assignments").glob("*_*")] == ["13_twice"]
     assert main(["dev", "new", "13_twice", "--in", str(tmp_path)]) == 2
     assert main(["dev", "new", "twice", "--in", str(tmp_path)]) == 2

@@ -38,6 +38,8 @@ def test_the_reference_runs_without_jax():
         ("reference", ("jax", "flax", "optax", "scipy", "minillm.accelerated", "minillm.pretrained")),
         ("accelerated", ("minillm.reference", "minillm.pretrained", "minillm.training", "minillm.course")),
         ("pretrained", ("minillm.course", "minillm.training")),
+        ("laws", ("jax", "minillm.accelerated", "minillm.pretrained", "minillm.training", "minillm.course")),
+        ("course/worker", ("minillm", "hypothesis")),
     ],
 )
 def test_dependencies_point_one_way(part, must_not):

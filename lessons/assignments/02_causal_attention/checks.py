@@ -18,6 +18,12 @@ def usual(functions, variant):
 
 
 CHECKS = [
-    Check("causal_attention", laws.output_is_the_definition, 6, usual),
+    Check(
+        "causal_attention",
+        laws.output_is_the_definition,
+        6,
+        usual,
+        words="Each output is the mean of the values up to its own place, weighted by softmax(q k / {SCALE}).",
+    ),
     Check("causal_attention", laws.the_future_changes_nothing, 4, usual),
 ]

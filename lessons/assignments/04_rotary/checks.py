@@ -30,7 +30,13 @@ def both(functions, variant):
 
 CHECKS = [
     Check("rotary_cos_sin", laws.angles_are_position_times_frequency, 4),
-    Check("rotary_embedding", laws.a_pair_is_turned_as_a_complex_number, 4, halved),
+    Check(
+        "rotary_embedding",
+        laws.a_pair_is_turned_as_a_complex_number,
+        4,
+        halved,
+        words="Each pair, read as a complex number, is multiplied by cos + i sin; pairs are {PAIRS}.",
+    ),
     Check("rotary_embedding", laws.lengths_stay, 1, halved),
     Check("rotary_embedding", laws.the_product_depends_on_the_distance_alone, 1, both),
 ]

@@ -21,7 +21,13 @@ def usual(functions, variant):
 
 
 CHECKS = [
-    Check("adamw_update", laws.a_step_is_that_of_the_paper, 5, usual),
+    Check(
+        "adamw_update",
+        laws.a_step_is_that_of_the_paper,
+        5,
+        usual,
+        words="The new parameter and both moments are as the docstring says; the decay is {DECAY}.",
+    ),
     Check("adamw_update", laws.the_first_step_is_the_learning_rate, 2, usual),
     Check("adamw_update", laws.the_settings_count, 3, usual),
 ]

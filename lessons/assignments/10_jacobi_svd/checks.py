@@ -26,5 +26,11 @@ CHECKS = [
     Check("jacobi_rotation", laws.the_turn_is_one_and_the_smaller_of_two, 2),
     Check("jacobi_svd", laws.the_product_is_the_matrix, 2, falling),
     Check("jacobi_svd", laws.both_sides_are_orthonormal, 2, falling),
-    Check("jacobi_svd", laws.the_largest_comes_first, 2, falling),
+    Check(
+        "jacobi_svd",
+        laws.the_largest_comes_first,
+        2,
+        falling,
+        words="The singular values are those of LAPACK: none below 0, {RISING}.",
+    ),
 ]

@@ -30,6 +30,10 @@ def build(target: str, out: Path, names: list[str], folder: Path | None = None) 
         make_tree(out, source=folder)
         return out
     _copy_minillm(out / "source")
+    if folder is not None:  # a teacher's own, in the place of minillm's
+        shutil.rmtree(out / "source" / "lessons" / "assignments")
+        for one in every:
+            shutil.copytree(one.folder, out / "source" / "lessons" / "assignments" / one.name, ignore=_LEFT_OUT)
     ids = " ".join(f"--assignment {one.id}" for one in chosen)
     scripts = _gradescope(ids) if target == "gradescope" else _classroom50(chosen)
     for name, text in scripts.items():

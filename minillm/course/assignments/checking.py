@@ -104,7 +104,7 @@ def failed_alike(assignment: Assignment, part: str, variant: Variant, failure: F
     """The results of a file that cannot be loaded: one verdict for all checks."""
     known: dict[str, Any] = {"message": _message(failure), "line": _line(assignment.file(part), failure)}
     for blank in _blanks(assignment, part, variant):
-        hints = tuple(assignment.hints.get(blank.question, ())) if failure.verdict == "not_implemented" else ()
+        hints = _hints(assignment, blank.question, variant) if failure.verdict == "not_implemented" else ()
         yield replace(blank, verdict=failure.verdict, points=0, hints=hints, **known)
 
 
@@ -186,7 +186,7 @@ class _Session:
             of=getattr(error, "of", ""),
             line=line,
             printed=worker.printed,
-            hints=mutant.hints if mutant else failed.hints,
+            hints=tuple(self.assignment.say(hint, self.variant) for hint in mutant.hints) if mutant else failed.hints,
             mutant=mutant.name if mutant else "",
         )
 
@@ -208,7 +208,7 @@ class _Session:
         return result
 
     def failed(self, blank: Result, error: Broken | Failure | Fatal) -> Result:
-        hints = tuple(self.assignment.hints.get(blank.question, ()))
+        hints = _hints(self.assignment, blank.question, self.variant)
         line = _line(self.assignment.file(self.part), error)
         return replace(blank, verdict=error.verdict, points=0, message=_message(error), hints=hints, line=line)
 
@@ -231,10 +231,15 @@ def _blanks(assignment: Assignment, part: str, variant: Variant) -> list[Result]
     found = []
     for check in assignment.checks_for(part, variant):
         points = check.points if part == "numpy" else 1
-        found.append(Result(check.id, part, check.question, check.law.statement, PASS, points, points))
+        law = assignment.say(check.words or check.law.statement, variant)
+        found.append(Result(check.id, part, check.question, law, PASS, points, points))
     if part == "jax":
         found += [Result(f"{name}.vmap", part, name, VMAP, PASS, 1, 1) for name in assignment.questions]
     return found
+
+
+def _hints(assignment: Assignment, question: str, variant: Variant) -> tuple[str, ...]:
+    return tuple(assignment.say(hint, variant) for hint in assignment.hints.get(question, ()))
 
 
 def _compare_vmap(worker: Worker, call: Call) -> None:

@@ -75,9 +75,9 @@ class Worker:
         self._start()
 
     def _start(self) -> None:
-        self._folder = tempfile.mkdtemp(prefix="minillm-worker-")
         program = str(Path(minillm.course.worker.__file__).parent / "run.py")
         user, group = _identity(self.limits.user)
+        self._folder = tempfile.mkdtemp(prefix="minillm-worker-")
         to_worker, self._send = os.pipe()
         self._receive, from_worker = os.pipe()
         # A worker for JAX needs room for its threads' stacks and XLA's arena: it fails at 1 GiB of address space.

@@ -10,6 +10,7 @@ mutants/*.py       known wrong answers, one a misconception; the docstring is it
 import ast
 import hashlib
 import importlib.util
+import os
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -46,6 +47,7 @@ class Check:
     adapt: Callable[[Functions, Variant], tuple[Callable[..., Any], ...]] | None = None
     jax: bool = True  # held in the JAX part too
     only: Variant | None = None  # held where the student's variant is this one
+    words: str = ""  # the law in the terms of the student's variant, {NAME} for its words; else as the law states it
 
     @property
     def id(self) -> str:
@@ -155,6 +157,12 @@ class Assignment:
         """Those in `mutants/`, by name."""
         return [_mutant(path) for path in sorted((self.folder / "mutants").glob("*.py"))]
 
+    def say(self, text: str, variant: Variant) -> str:
+        """A sentence with the words of a variant in the place of {NAME}."""
+        for name, (_, spoken) in self._spoken(variant).items():
+            text = text.replace("{" + name + "}", spoken)
+        return text
+
     def worker_limits(self, part: str, **changes: Any) -> Limits:
         """What a worker for this part may take."""
         limits = {"call_seconds": 2.0 if part == "numpy" else 20.0, **self.limits, **changes}
@@ -168,8 +176,9 @@ class Assignment:
 
 
 def assignments(folder: Path | None = None) -> list[Assignment]:
-    """All assignments, in order."""
-    folder = folder or course_folder("lessons") / "assignments"
+    """All assignments of a folder, in order; by default of MINILLM_ASSIGNMENTS, or minillm's own."""
+    own = os.environ.get("MINILLM_ASSIGNMENTS")
+    folder = folder or (Path(own) if own else course_folder("lessons") / "assignments")
     return [read_assignment(path.parent) for path in sorted(folder.glob("*/assignment.toml"))]
 
 

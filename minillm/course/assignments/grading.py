@@ -54,10 +54,8 @@ def grade_one(
     problem = submission.problem
     if not problem and submission.owner and submission.owner.lower() != submission.name.lower():
         problem = f"the folder inside belongs to {submission.owner}"
-    return report.report(
-        submission.name, results, problem=problem, seconds=round(time.monotonic() - began, 2), seed=seed,
-        digest=_digest(path), boundary=boundary(user),
-    )  # fmt: skip
+    seconds = round(time.monotonic() - began, 2)
+    return report.report(submission.name, results, problem=problem, seconds=seconds, seed=seed, digest=_digest(path))
 
 
 def grade_single(path: Path, out: Path, form: str, names: list[str], user: str | None, named: bool) -> int:
@@ -67,6 +65,10 @@ def grade_single(path: Path, out: Path, form: str, names: list[str], user: str |
     kept = out.with_name(f".{out.name}.seed")
     began = time.monotonic()
     found = grade_one(path, names, _seed(kept), user, named)
+    if not named:  # a service calls every submission alike; whose it is stands inside
+        owner = read_submission(path, []).owner
+        found |= {"student": owner or found["student"], "problem": "" if owner else found["problem"]}
+    found["boundary"] = boundary(user)
     seconds = time.monotonic() - began
     shaped = {
         "report": found,
@@ -83,17 +85,20 @@ def grade_all(
     folder: Path, out: Path, jobs: int, names: list[str], user: str | None, named: bool, junit: Path | None
 ) -> int:
     """Grade every zip and folder in a folder; 0 when all are graded."""
-    handed_in = _handed_in(folder)
     if jobs < 1:
         raise InputError(f"--jobs is {jobs}; it must be at least 1.")
+    for name in names:
+        find_assignment(name, assignments())
     kept = out.with_name(f"{out.stem}_reports")
+    handed_in = _handed_in(folder, {path.resolve() for path in (out, kept, junit) if path is not None})
     seed = _seed(kept)
     arguments = [*(part for name in names for part in ("--assignment", name)), "--seed", str(seed)]
     arguments += [*(["--user", user] if user else []), *(["--named"] if named else [])]
     settings = hashlib.sha256(repr((arguments, minillm.__version__)).encode()).hexdigest()[:16]
     done = {path: found for path in handed_in if (found := _finished(kept, path, settings)) is not None}
     console = Console(stderr=True)
-    console.print(_words(boundary(user)), markup=False, soft_wrap=True)
+    held = boundary(user)
+    console.print(_words(held), markup=False, soft_wrap=True)
     left = [path for path in handed_in if path not in done]
     if done:
         console.print(f"{len(done)} of {len(handed_in)} were graded before; going on with the others.")
@@ -106,7 +111,10 @@ def grade_all(
     )
     with Progress(*columns, console=console) as bar, ThreadPoolExecutor(jobs) as pool:
         task = bar.add_task("", total=len(handed_in), completed=len(done), last="")
-        futures = {pool.submit(_in_own_process, path, arguments, settings, kept): path for path in left}
+        futures = {
+            pool.submit(_in_own_process, path, arguments, {"settings": settings, "boundary": held}, kept): path
+            for path in left
+        }
         try:
             for future in as_completed(futures):
                 path = futures[future]
@@ -160,12 +168,11 @@ def _words(held: dict[str, bool | str]) -> str:
     return "\n".join(lines)
 
 
-def _handed_in(folder: Path) -> list[Path]:
+def _handed_in(folder: Path, ours: set[Path]) -> list[Path]:
+    """All but hidden files and what grading itself writes; what is no zip gets a report that says so."""
     if not folder.is_dir():
         raise InputError(f"{folder} is no folder; give the one with the submissions.")
-    found = sorted(
-        path for path in folder.iterdir() if not path.name.startswith(".") and (path.suffix == ".zip" or path.is_dir())
-    )
+    found = sorted(path for path in folder.iterdir() if not path.name.startswith(".") and path.resolve() not in ours)
     if not found:
         raise InputError(f"{folder} holds no zip and no folder; put what students handed in there, one each.")
     names = [_name(path) for path in found]
@@ -175,7 +182,7 @@ def _handed_in(folder: Path) -> list[Path]:
     return found
 
 
-def _in_own_process(path: Path, arguments: list[str], settings: str, kept: Path) -> dict[str, Any]:
+def _in_own_process(path: Path, arguments: list[str], more: dict[str, Any], kept: Path) -> dict[str, Any]:
     """Grade in a process of its own. Whatever becomes of it, there is a report."""
     target = kept / f"{_name(path)}.json"
     command = [sys.executable, "-m", "minillm.course.assignments.grade_one", str(path), *arguments]
@@ -188,7 +195,7 @@ def _in_own_process(path: Path, arguments: list[str], settings: str, kept: Path)
     if not found:
         found = report.report(_name(path), {}, problem=f"the grader failed: {trouble}", digest=_digest(path))
     else:
-        found["settings"] = settings
+        found |= more
     with whole_file(target) as part:
         part.write_text(json.dumps(found, ensure_ascii=False, indent=1), encoding="utf-8")
     return found
@@ -216,7 +223,7 @@ def _seed(kept: Path) -> int:
 
 
 def _name(path: Path) -> str:
-    return path.stem if path.suffix == ".zip" else path.name
+    return path.stem if path.suffix.lower() == ".zip" else path.name
 
 
 def _digest(path: Path) -> str:

@@ -31,7 +31,7 @@ class Submission:
 
 def read_submission(path: Path, assignments: list[Assignment]) -> Submission:
     """Read what one student handed in. Raises nothing for what is wrong with it: each file has its own failure."""
-    name = path.stem if path.is_file() else path.name
+    name = path.stem if path.suffix.lower() == ".zip" else path.name
     wanted = {f"{one.name}/{one.file(part)}": (one.id, part) for one in assignments for part in one.sources}
     try:
         if path.is_symlink():
@@ -43,7 +43,7 @@ def read_submission(path: Path, assignments: list[Assignment]) -> Submission:
     except Failure as failure:
         problem = str(failure.report["message"])
         return Submission(name, None, dict.fromkeys(wanted.values(), failure), problem)
-    problem = "" if any(isinstance(t, str) for t in texts.values()) else "it holds no assignment"
+    problem = "" if any(isinstance(t, str) for t in texts.values()) or not wanted else "it holds no assignment"
     return Submission(name, _owner(mark), texts, problem)
 
 
