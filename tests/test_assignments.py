@@ -83,7 +83,7 @@ def test_a_law_is_told_in_the_words_of_the_variant():
     for one in ALL:
         for variant in one.all_variants():
             for result in check_source(one, "numpy", one.stub("numpy", variant), variant):
-                assert not any("{%s}" % name in text for name in variant for text in (result.law, *result.hints))
+                assert not any(f"{{{name}}}" in text for name in variant for text in (result.law, *result.hints))
     routing = find_assignment("routing", ALL)
     told = [r.law for r in check_source(routing, "numpy", "", routing.all_variants()[1])]
     assert any("an earlier token comes before a later one" in law for law in told)
