@@ -90,6 +90,16 @@ def test_threads_of_xla_are_held_too(tmp_path, home, held, name):
     assert [path.name for path in home.iterdir()] == ["kept"]
 
 
+def test_a_forbidden_module_is_empty_by_any_name():
+    from minillm.course.assignments.folder import assignments, find_assignment
+
+    one = find_assignment("jacobi_svd", assignments())
+    path = 'import operator\nimport numpy as np\nsvd = operator.attrgetter("lin" + "alg.svd")(np)\n'
+    text = path + "def jacobi_svd(m):\n    return tuple(svd(m))\ndef jacobi_rotation(a, b, c):\n    return None\n"
+    found = {r.question: r.verdict for r in check_source(one, "numpy", text, one.variant(None), EFFORT)}
+    assert found == {"jacobi_svd": "forbidden", "jacobi_rotation": "wrong_type"}
+
+
 def test_an_answer_made_to_blow_up_the_grader(tmp_path):
     """V of 40,000 rows would make V^T V of 12 GB in the grader, if its shape were not looked at first."""
     from minillm.course.assignments.folder import assignments, find_assignment

@@ -155,7 +155,11 @@ class _Session:
             self.worker = None
 
     def checked(self, check: Check, blank: Result, dead: dict[str, Fatal]) -> Result:
-        worker = self.running()
+        try:
+            worker = self.running()
+        except (Failure, Fatal) as error:  # it loads once and not again
+            self.end()
+            return self.failed(blank, error)
         functions = {name: worker.function(name) for name in self.assignment.questions}
         transform = "jit" if self.part == "jax" else None
         found, calls = search(check.law, check.subjects(functions, self.variant), worker, self.effort, transform)
@@ -254,7 +258,10 @@ def _compare_vmap(worker: Worker, call: Call) -> None:
     values = [worker.function(call.function, "jit")(*args) for args in (call.args, second)]
     both = worker.function(call.function, "vmap")(*map(stacked, call.args, second))
     for index, value in enumerate(values):
-        for got, expected in zip(arrays_in(both), arrays_in(value), strict=True):
+        found, should_be = arrays_in(both), arrays_in(value)
+        if len(found) != len(should_be) or any(x.shape[:1] != (2,) for x in found):
+            raise Broken("wrong_shape", "under jax.vmap it gives an answer of another form")
+        for got, expected in zip(found, should_be, strict=True):
             agree(got[index], expected, of=f"the answer to input {index} of two")
 
 

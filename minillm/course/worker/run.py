@@ -12,6 +12,7 @@ import builtins
 import importlib.util
 import json
 import os
+import re
 import sys
 import sysconfig
 import types
@@ -111,7 +112,6 @@ class Worker:
         module = types.ModuleType("student")
         module.__file__ = file
         guarded = dict(vars(builtins))
-        guarded["__import__"] = self.guarded_import
         for name in _CALLS - {"getattr"}:
             guarded[name] = _refusing(name)
         guarded["__import__"] = self.guarded_import
@@ -179,19 +179,9 @@ class Worker:
 
     def look(self, tree: ast.AST) -> None:
         """Refuse imports, names and calls that no assignment needs; raises Forbidden with the line."""
-        aliases: dict[str, str] = {}
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Import):
-                for alias in node.names:
-                    self.allow(alias.name, node)
-                    aliases[alias.asname or alias.name.split(".")[0]] = (
-                        alias.name if alias.asname else alias.name.split(".")[0]
-                    )
-            elif isinstance(node, ast.ImportFrom):
-                self.allow("." if node.level else node.module or "", node)
-                for alias in node.names:
-                    self.allow_name(f"{node.module}.{alias.name}", node)
-                    aliases[alias.asname or alias.name] = f"{node.module}.{alias.name}"
+        aliases = self.imported(tree)
+        told = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}  # docstrings may say anything
+        words = _HIDDEN | {name.split(".")[-1] for name in self.settings["forbid"]}
         for node in ast.walk(tree):
             if isinstance(node, ast.Attribute):
                 if node.attr in _HIDDEN:
@@ -200,10 +190,28 @@ class Worker:
                 if any(part.startswith("_") for part in name.split(".")):
                     raise _forbidden(node, f"{name} is private to its module")
                 self.allow_name(name, node)
-            elif isinstance(node, ast.Name) and (node.id in _HIDDEN or node.id in _CALLS):
+            elif isinstance(node, ast.Name) and node.id in _HIDDEN | _CALLS:
                 raise _forbidden(node, f"{node.id} is not for assignments")
-            elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value in _HIDDEN:
-                raise _forbidden(node, f"{node.value} is not for assignments")
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in told:
+                said = words & set(re.split(r"\W+", node.value))
+                if said:
+                    raise _forbidden(node, f"{min(said)} is not for this assignment")
+
+    def imported(self, tree: ast.AST) -> dict[str, str]:
+        """What each imported name stands for; refuses modules that are not on the list."""
+        aliases: dict[str, str] = {}
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Import):
+                for alias in node.names:
+                    self.allow(alias.name, node)
+                    top = alias.name.split(".")[0]
+                    aliases[alias.asname or top] = alias.name if alias.asname else top
+            elif isinstance(node, ast.ImportFrom):
+                self.allow("." if node.level else node.module or "", node)
+                for alias in node.names:
+                    self.allow_name(f"{node.module}.{alias.name}", node)
+                    aliases[alias.asname or alias.name] = f"{node.module}.{alias.name}"
+        return aliases
 
     def allow(self, module: str, node: ast.AST) -> None:
         """Refuse a module that is not on the list."""
@@ -295,7 +303,12 @@ def _replace(dotted: str) -> None:
     place = sys.modules.get(path[0]) if path else None
     for name in path[1:]:
         place = getattr(place, name, None)
-    if place is not None and callable(getattr(place, last, None)):
+    found = getattr(place, last, None)
+    if isinstance(found, types.ModuleType):
+        for name, value in list(vars(found).items()):
+            if callable(value) and not name.startswith("_"):
+                setattr(found, name, _refusing(f"{dotted}.{name}"))
+    elif callable(found):
         setattr(place, last, _refusing(dotted))
 
 
