@@ -63,9 +63,10 @@ def test_markers_are_comments_and_nothing_else():
     assert source.stub(text, "f.py") == 'def f():\n    """# BEGIN SOLUTION"""\n    raise NotImplementedError\n'
 
 
-def test_a_mutant_replaces_what_is_there():
-    with pytest.raises(InputError, match="g is no function of the source"):
-        source.mutated("def f():\n    pass\n", "def g():\n    pass\n", "g.py")
+@pytest.mark.parametrize(("right", "times"), [("return y", 0), ("x", 2)])
+def test_a_mutant_changes_what_stands_there_once(right, times):
+    with pytest.raises(InputError, match=f"'{right}' stands {times} times in the source; a change needs it once"):
+        source.mutated("def f(x):\n    return x\n", {right: "z"}, "g.py")
 
 
 def test_variants_are_a_student_s_own_and_stay():

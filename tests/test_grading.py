@@ -271,7 +271,7 @@ def test_a_new_assignment_proves_itself(tmp_path, capsys, monkeypatch):
     assert main(["dev", "check", "--from", str(tmp_path)]) == 0
     assert "All of this is as it should be." in capsys.readouterr().out
     mutant = tmp_path / "13_twice" / "mutants" / "right.py"
-    mutant.write_text('"""Not wrong at all."""\n\n\ndef double(x):\n    return x + x\n', encoding="utf-8")
+    mutant.write_text('"""Not wrong at all."""\n\nCHANGES = {"x + x": "2 * x"}\n', encoding="utf-8")
     assert main(["dev", "check", "--from", str(tmp_path)]) == 1
     assert "mutant right is not caught" in capsys.readouterr().out
     mutant.unlink()

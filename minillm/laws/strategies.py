@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 values = st.floats(-8, 8, allow_subnormal=False, width=32)
 seeds = st.integers(0, 2**16)
 row_shapes = st.sampled_from([(1,), (2,), (3,), (2, 1), (1, 2), (2, 3), (7,), (3, 5), (2, 3, 2)])
-sizes = st.sampled_from([1, 2, 3, 5])
 
 
 def arrays(shape: Any, elements: Any = values) -> st.SearchStrategy[np.ndarray]:

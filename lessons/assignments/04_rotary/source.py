@@ -29,9 +29,8 @@ def rotary_embedding(x, cos, sin):
     # BEGIN SOLUTION
     cos, sin = cos[:, None, :], sin[:, None, :]
     H = x.shape[-1]
-    first, second = (
-        (slice(None, H // 2), slice(H // 2, None)) if PAIRS == "halves" else (slice(0, None, 2), slice(1, None, 2))
-    )
+    halves = (slice(None, H // 2), slice(H // 2, None)), (slice(0, None, 2), slice(1, None, 2))
+    first, second = halves[PAIRS != "halves"]
     turned = np.empty_like(x)
     turned[..., first] = x[..., first] * cos - x[..., second] * sin
     turned[..., second] = x[..., second] * cos + x[..., first] * sin

@@ -88,6 +88,7 @@ def _classroom50(chosen: list[Assignment]) -> dict[str, str]:
     return {
         "autograder.py": f'''"""Grade the submission in the folder SUBMISSION_DIR (or this one) for Classroom 50."""
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -99,9 +100,7 @@ ASSIGNMENTS = {ids!r}
 def main() -> None:
     """Install minillm from beside this file if it is not there, and grade."""
     here = Path(__file__).resolve().parent
-    try:
-        import minillm  # noqa: F401
-    except ImportError:
+    if importlib.util.find_spec("minillm") is None:
         subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", str(here / "source")], check=True)
     submission = os.environ.get("SUBMISSION_DIR", ".")
     chosen = [part for one in ASSIGNMENTS for part in ("--assignment", one)]

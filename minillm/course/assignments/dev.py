@@ -117,9 +117,7 @@ def new(name: str, folder: Path) -> Path:
 _MUTANT = '''"""{DOC}
 """
 
-
-def double(x):
-    return {BODY}
+CHANGES = {"return x + x": "return {BODY}"}
 '''
 _MUTANTS = {
     "unchanged": ("It gives back what it was given.\n\nAdd x to itself.", "x"),

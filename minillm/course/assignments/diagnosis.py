@@ -13,7 +13,7 @@ import numpy as np
 from minillm.course.assignments.driver import arrays_in
 from minillm.course.assignments.folder import Assignment, Mutant, Variant
 from minillm.course.assignments.verdicts import Call
-from minillm.course.worker.watch import arrays_of, same
+from minillm.course.worker.tracing import arrays_of, same
 
 MOST_COMPARED = 200
 

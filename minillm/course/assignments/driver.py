@@ -54,7 +54,6 @@ class Limits:
     forbid: tuple[str, ...] = ()
     static: tuple[str, ...] = ()  # arguments that jit takes as they are
     user: str | None = None  # another user to run it, where the grader is root
-    python: str = sys.executable
     boundary: bool = field(default=True, repr=False)  # False: only in tests, to see what each layer does
 
 
@@ -95,7 +94,7 @@ class Worker:
             "group": group,
         }
         self._process = subprocess.Popen(
-            [self.limits.python, "-I", "-B", program, json.dumps(settings)],
+            [sys.executable, "-I", "-B", program, json.dumps(settings)],
             pass_fds=(to_worker, from_worker),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

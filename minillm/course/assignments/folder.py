@@ -67,7 +67,7 @@ class Mutant:
 
     name: str
     hints: tuple[str, ...]
-    text: str
+    changes: dict[str, str]  # of the solution's text
     part: str
     match: str = ""  # in JAX: a word of the error that shows it
 
@@ -116,7 +116,7 @@ class Assignment:
     def mutant_source(self, mutant: Mutant, variant: Variant) -> str:
         """The solution with a mistake in it."""
         where = str(self.folder / "mutants" / mutant.name)
-        whole = source.mutated(source.solution(self.sources[mutant.part], where), mutant.text, where)
+        whole = source.mutated(source.solution(self.sources[mutant.part], where), mutant.changes, where)
         return source.variant_of(whole, self._spoken(variant))
 
     def variant(self, student: str | None) -> Variant:
@@ -213,18 +213,23 @@ def read_assignment(folder: Path) -> Assignment:
 
 
 def _mutant(path: Path) -> Mutant:
-    text = _read(path)
+    """A docstring, and `CHANGES = {right: wrong}`; read and never run."""
     try:
-        told = ast.get_docstring(ast.parse(text)) or ""
+        tree = ast.parse(_read(path))
     except SyntaxError as error:
         raise InputError(f"{path}, line {error.lineno}: not valid Python ({error.msg}).") from error
-    paragraphs = [" ".join(part.split()) for part in told.split("\n\n")]
-    match = ""
-    if paragraphs and paragraphs[-1].startswith("Match: "):
-        match = paragraphs.pop().removeprefix("Match: ")
+    paragraphs = [" ".join(part.split()) for part in (ast.get_docstring(tree) or "").split("\n\n")]
+    match = paragraphs.pop().removeprefix("Match: ") if paragraphs[-1].startswith("Match: ") else ""
     if not paragraphs or not paragraphs[0]:
         raise InputError(f"{path}: the docstring is the hint for this mistake; write one.")
-    return Mutant(path.stem, tuple(paragraphs), text, "jax" if path.stem.startswith("jax_") else "numpy", match)
+    try:
+        [assigned] = [node for node in tree.body if isinstance(node, ast.Assign)]
+        changes = ast.literal_eval(assigned.value)
+    except ValueError:  # none, several, or no plain texts
+        changes = None
+    if not isinstance(changes, dict) or not all(isinstance(text, str) for pair in changes.items() for text in pair):
+        raise InputError(f"{path}: it needs CHANGES = {{right: wrong}}, texts of the source and what replaces them.")
+    return Mutant(path.stem, tuple(paragraphs), changes, "jax" if path.stem.startswith("jax_") else "numpy", match)
 
 
 def _module(path: Path, name: str) -> ModuleType:

@@ -55,7 +55,8 @@ def grade_one(
     if not problem and submission.owner and submission.owner.lower() != submission.name.lower():
         problem = f"the folder inside belongs to {submission.owner}"
     seconds = round(time.monotonic() - began, 2)
-    return report.report(submission.name, results, problem=problem, seconds=seconds, seed=seed, digest=_digest(path))
+    more = {"owner": submission.owner, "problem": problem, "seconds": seconds, "seed": seed, "digest": _digest(path)}
+    return report.report(submission.name, results, **more)
 
 
 def grade_single(path: Path, out: Path, form: str, names: list[str], user: str | None, named: bool) -> int:
@@ -65,9 +66,8 @@ def grade_single(path: Path, out: Path, form: str, names: list[str], user: str |
     kept = out.with_name(f".{out.name}.seed")
     began = time.monotonic()
     found = grade_one(path, names, _seed(kept), user, named)
-    if not named:  # a service calls every submission alike; whose it is stands inside
-        owner = read_submission(path, []).owner
-        found |= {"student": owner or found["student"], "problem": "" if owner else found["problem"]}
+    if not named and found["owner"]:  # a service calls every submission alike; whose it is stands inside
+        found |= {"student": found["owner"], "problem": ""}
     found["boundary"] = boundary(user)
     seconds = time.monotonic() - began
     shaped = {

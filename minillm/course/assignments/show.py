@@ -31,12 +31,9 @@ def show_results(
         (f"  {where}" if where else "", "dim"),
     )
     console.print(head, soft_wrap=True)
-    verdicts = {(result.verdict, result.message) for result in results}
-    if (
-        len(verdicts) == 1
-        and results[0].verdict != PASS
-        and (results[0].call is None or "not_implemented" in verdicts.pop())
-    ):
+    verdicts = {result.verdict for result in results}
+    if verdicts == {"not_implemented"} or (PASS not in verdicts and all(result.call is None for result in results)):
+        # Of the whole file: it is not begun, or cannot be loaded.
         console.print(_explained(results[0], 1, where, width), soft_wrap=True)
         return
     told: set[str] = set()
@@ -122,18 +119,18 @@ def _wrapped(line: str, width: int) -> list[str]:
 
 def _compared(result: Result) -> list[tuple[str, str]]:
     small = all(np.size(x) <= MOST_NUMBERS for x in (result.got, result.expected) if x is not None)
-    of = result.of or "your answer"
     if result.got is None and result.expected is None:
         return [("what happened", result.message)]
     if result.expected is None or not small:
-        rows = [(of if len(of) < 16 else "your answer", result.message)]
+        rows = [("what happened", f"{result.of or 'your answer'}: {result.message}")]
         if result.got is not None and np.size(result.got) <= MOST_NUMBERS:
             rows.append(("it is", array_text(result.got)))
         return rows
     if result.verdict in ("wrong_type", "wrong_dtype"):
         return [("your answer", result.message)]
     if result.of:
-        return [("broken law", result.law), (of, array_text(result.got)), ("should be", array_text(result.expected))]
+        compared = [("it gives", array_text(result.got)), ("should be", array_text(result.expected))]
+        return [("broken law", result.law), ("compared", result.of), *compared]
     return [("your answer", array_text(result.got)), ("expected", array_text(result.expected))]
 
 

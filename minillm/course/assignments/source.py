@@ -70,27 +70,22 @@ def variant_of(text: str, values: Mapping[str, tuple[str, str]]) -> str:
     return text
 
 
-def mutated(text: str, mutant: str, where: str) -> str:
-    """A solution with the functions of a mutant in the place of its own.
+def mutated(text: str, changes: Mapping[str, str], where: str) -> str:
+    """A solution with a mistake in it: each text of `changes`, which stands there once, replaced by the other.
 
-    >>> print(mutated('def f(x):\\n    return x\\n', 'def f(x):\\n    return -x\\n', 'f.py'))
+    >>> print(mutated('def f(x):\\n    return x\\n', {"return x": "return -x"}, 'f.py'))
     def f(x):
         return -x
     <BLANKLINE>
     """
-    replaced = text.splitlines()
-    own = {node.name: node for node in _parse(text, where).body if isinstance(node, ast.FunctionDef)}
-    changes = [node for node in _parse(mutant, where).body if isinstance(node, ast.FunctionDef)]
-    for node in changes:
-        if node.name not in own:
-            raise InputError(f"{where}: {node.name} is no function of the source; a mutant replaces what is there.")
-    if not changes:
-        raise InputError(f"{where}: it has no function; write the one that is wrong.")
-    words = mutant.splitlines()
-    for node in sorted(changes, key=lambda node: -own[node.name].lineno):
-        old = own[node.name]
-        replaced[old.lineno - 1 : old.end_lineno] = words[node.lineno - 1 : node.end_lineno]
-    return "\n".join(replaced) + "\n"
+    for right, wrong in changes.items():
+        if not right or text.count(right) != 1:
+            raise InputError(
+                f"{where}: {right!r} stands {text.count(right)} times in the source; a change needs it once."
+            )
+        text = text.replace(right, wrong)
+    _parse(text, where)
+    return text
 
 
 def leaks(text: str, student: str, where: str) -> list[str]:

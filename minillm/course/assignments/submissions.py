@@ -43,7 +43,7 @@ def read_submission(path: Path, assignments: list[Assignment]) -> Submission:
     except Failure as failure:
         problem = str(failure.report["message"])
         return Submission(name, None, dict.fromkeys(wanted.values(), failure), problem)
-    problem = "" if any(isinstance(t, str) for t in texts.values()) or not wanted else "it holds no assignment"
+    problem = "" if any(isinstance(t, str) for t in texts.values()) else "it holds no assignment"
     return Submission(name, _owner(mark), texts, problem)
 
 

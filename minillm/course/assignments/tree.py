@@ -21,7 +21,7 @@ from minillm.errors import InputError, MinillmError
 
 MARK = "minillm.toml"
 SUBMISSION = "submission.zip"
-_NAME = 64
+MOST_NAME = 64  # characters of a student's name
 
 
 @dataclass
@@ -204,10 +204,10 @@ def check_student(student: Any) -> str | None:
     """
     if student is None:
         return None
-    allowed = isinstance(student, str) and 0 < len(student) <= _NAME and not student.startswith(".")
+    allowed = isinstance(student, str) and 0 < len(student) <= MOST_NAME and not student.startswith(".")
     if not allowed or not all(c.isalnum() or c in ".-_@" for c in student):
         raise InputError(
-            f"{str(student)[:_NAME]!r} is no name for a student; use letters, digits, '.', '-', '_' and '@'."
+            f"{str(student)[:MOST_NAME]!r} is no name for a student; use letters, digits, '.', '-', '_' and '@'."
         )
     return str(student)
 

@@ -21,7 +21,7 @@ from typing import Any
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import boundary
-import watch
+import tracing
 
 MOST_TEXT = 400  # characters of an error's message
 _HIDDEN = {
@@ -126,17 +126,17 @@ class Worker:
     def call(self, request: dict[str, Any], value: Any) -> tuple[dict[str, Any], Any]:
         """Call a function; say whether it changed what it was given."""
         function, (args, kwargs) = self.function(request), value
-        before = [array.copy() for array in watch.arrays_of((args, kwargs), self.np)]
+        before = [array.copy() for array in tracing.arrays_of((args, kwargs), self.np)]
         if self.settings["jax"]:
             import jax
 
             args, kwargs = jax.tree.map(lambda x: jax.numpy.asarray(x) if hasattr(x, "shape") else x, (args, kwargs))
         if request.get("trace"):
-            found = watch.watched(function, args, kwargs, self.file, self.np)
+            found = tracing.watched(function, args, kwargs, self.file, self.np)
             return {"verdict": "traced", **{name: self.place(line) for name, line in found.items() if line}}, None
         answer = function(*args, **kwargs)
-        after = watch.arrays_of(value, self.np)
-        changed = [i for i, (a, b) in enumerate(zip(before, after, strict=True)) if not watch.same(a, b, self.np)]
+        after = tracing.arrays_of(value, self.np)
+        changed = [i for i, (a, b) in enumerate(zip(before, after, strict=True)) if not tracing.same(a, b, self.np)]
         reply: dict[str, Any] = {"verdict": "value"}
         if changed:
             reply = {"verdict": "mutated_input", "changed": changed[0]}

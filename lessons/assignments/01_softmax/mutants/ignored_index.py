@@ -4,10 +4,9 @@ label.
 Leave those places out before you pick: labels != IGNORED.
 """
 
-import numpy as np
-
-
-def cross_entropy(logits, labels):
-    shifted = logits - logits.max(axis=1, keepdims=True)
-    log_shares = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-    return -np.take_along_axis(log_shares, labels[:, None], axis=1).mean()
+CHANGES = {
+    """counted = labels != IGNORED
+    shifted = logits - logits.max(axis=1, keepdims=True)""": "shifted = logits - logits.max(axis=1, keepdims=True)",
+    """picked = np.take_along_axis(log_shares, np.where(counted, labels, 0)[:, None], axis=1)[:, 0]
+    return np.where(counted, -picked, 0.0).sum() / max(counted.sum(), 1)""": "return -np.take_along_axis(log_shares, labels[:, None], axis=1).mean()",
+}

@@ -3,10 +3,7 @@
 Write `shifted = scores - ...`: a new array.
 """
 
-import numpy as np
-
-
-def softmax(scores):
-    scores -= scores.max(axis=AXIS, keepdims=True)
-    powers = np.exp(scores)
-    return powers / powers.sum(axis=AXIS, keepdims=True)
+CHANGES = {
+    "powers = np.exp(scores - scores.max(axis=AXIS, keepdims=True))": """scores -= scores.max(axis=AXIS, keepdims=True)
+    powers = np.exp(scores)""",
+}

@@ -5,14 +5,9 @@ Say it in arrays: jnp.where(condition, this, that), or jnp.maximum.
 Match: TracerBoolConversionError
 """
 
-import jax.numpy as jnp
-
-
-def cross_entropy(logits, labels):
-    counted = labels != IGNORED
-    if counted.sum() == 0:
+CHANGES = {
+    "shifted = logits - logits.max(axis=1, keepdims=True)": """if counted.sum() == 0:
         return jnp.zeros(())
-    shifted = logits - logits.max(axis=1, keepdims=True)
-    log_shares = shifted - jnp.log(jnp.exp(shifted).sum(axis=1, keepdims=True))
-    picked = jnp.take_along_axis(log_shares, jnp.where(counted, labels, 0)[:, None], axis=1)[:, 0]
-    return jnp.where(counted, -picked, 0.0).sum() / counted.sum()
+    shifted = logits - logits.max(axis=1, keepdims=True)""",
+    "return jnp.where(counted, -picked, 0.0).sum() / jnp.maximum(counted.sum(), 1)": "return jnp.where(counted, -picked, 0.0).sum() / counted.sum()",
+}

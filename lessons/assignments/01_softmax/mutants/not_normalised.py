@@ -3,8 +3,7 @@
 Divide by the sum of the row.
 """
 
-import numpy as np
-
-
-def softmax(scores):
-    return np.exp(scores - scores.max(axis=AXIS, keepdims=True))
+CHANGES = {
+    """powers = np.exp(scores - scores.max(axis=AXIS, keepdims=True))
+    return powers / powers.sum(axis=AXIS, keepdims=True)""": "return np.exp(scores - scores.max(axis=AXIS, keepdims=True))",
+}

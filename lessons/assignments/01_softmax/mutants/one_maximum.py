@@ -3,9 +3,6 @@
 Give max the axis, and keepdims=True: each row has its own maximum.
 """
 
-import numpy as np
-
-
-def softmax(scores):
-    powers = np.exp(scores - scores.max())
-    return powers / powers.sum(axis=AXIS, keepdims=True)
+CHANGES = {
+    "powers = np.exp(scores - scores.max(axis=AXIS, keepdims=True))": "powers = np.exp(scores - scores.max())",
+}

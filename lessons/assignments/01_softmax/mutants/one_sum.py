@@ -3,9 +3,6 @@
 Sum along the same axis as the maximum, with keepdims=True.
 """
 
-import numpy as np
-
-
-def softmax(scores):
-    powers = np.exp(scores - scores.max(axis=AXIS, keepdims=True))
-    return powers / powers.sum()
+CHANGES = {
+    "return powers / powers.sum(axis=AXIS, keepdims=True)": "return powers / powers.sum()",
+}

@@ -4,9 +4,6 @@ shares as they are?
 Take the largest score of each row away before exp. The largest exponent is then 0 and nothing overflows.
 """
 
-import numpy as np
-
-
-def softmax(scores):
-    powers = np.exp(scores)
-    return powers / powers.sum(axis=AXIS, keepdims=True)
+CHANGES = {
+    "powers = np.exp(scores - scores.max(axis=AXIS, keepdims=True))": "powers = np.exp(scores)",
+}

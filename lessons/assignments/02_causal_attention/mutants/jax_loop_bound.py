@@ -5,14 +5,13 @@ Take T and S from the shapes, build the mask with jnp.arange, and choose with jn
 Match: TracerBoolConversionError
 """
 
-import jax.numpy as jnp
-
-
-def causal_attention(query, key, value):
-    (T, _, H), S = query.shape, key.shape[0]
-    scores = jnp.einsum("tnh,snh->nts", query, key) / SCALE
-    if scores.max() > 0:
+CHANGES = {
+    "visible = jnp.arange(S) <= S - T + jnp.arange(T)[:, None]": """if scores.max() > 0:
         scores = scores - scores.max()
-    visible = jnp.arange(S) <= S - T + jnp.arange(T)[:, None]
-    powers = jnp.where(visible, jnp.exp(scores), 0)
-    return jnp.einsum("nts,snh->tnh", powers / powers.sum(axis=-1, keepdims=True), value)
+    visible = jnp.arange(S) <= S - T + jnp.arange(T)[:, None]""",
+    """scores = jnp.where(visible, scores, -jnp.inf)
+    powers = jnp.exp(scores - scores.max(axis=-1, keepdims=True))
+    weights = powers / powers.sum(axis=-1, keepdims=True)
+    return jnp.einsum("nts,snh->tnh", weights, value)""": """powers = jnp.where(visible, jnp.exp(scores), 0)
+    return jnp.einsum("nts,snh->tnh", powers / powers.sum(axis=-1, keepdims=True), value)""",
+}

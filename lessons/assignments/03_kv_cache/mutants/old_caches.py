@@ -3,9 +3,10 @@
 Give back the copies that you wrote to.
 """
 
-
-def decode(query, key, value, keys, values, length):
-    new_keys, new_values = keys.copy(), values.copy()
+CHANGES = {
+    """keys, values = keys.copy(), values.copy()
+    keys[length], values[length] = key, value
+    output = grouped_attention(query[None], keys[: length + 1], values[: length + 1])""": """new_keys, new_values = keys.copy(), values.copy()
     new_keys[length], new_values[length] = key, value
-    output = grouped_attention(query[None], new_keys[: length + 1], new_values[: length + 1])
-    return output[0], keys, values
+    output = grouped_attention(query[None], new_keys[: length + 1], new_values[: length + 1])""",
+}

@@ -3,12 +3,6 @@
 Use the same index for both.
 """
 
-import numpy as np
-
-
-def grouped_attention(query, key, value):
-    (_, N, H), K = query.shape, key.shape[1]
-    heads = HEADS
-    scores = np.einsum("tnh,snh->nts", query, key[:, heads]) / np.sqrt(H)
-    powers = np.exp(scores - scores.max(axis=-1, keepdims=True))
-    return np.einsum("nts,snh->tnh", powers / powers.sum(axis=-1, keepdims=True), value[:, heads[::-1]])
+CHANGES = {
+    'return np.einsum("nts,snh->tnh", powers / powers.sum(axis=-1, keepdims=True), value[:, heads])': 'return np.einsum("nts,snh->tnh", powers / powers.sum(axis=-1, keepdims=True), value[:, heads[::-1]])',
+}

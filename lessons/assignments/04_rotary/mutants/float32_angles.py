@@ -3,11 +3,8 @@
 Keep the frequencies in float64, NumPy's default.
 """
 
-import numpy as np
-
-
-def rotary_cos_sin(positions, head_dim, theta):
-    angles = (
+CHANGES = {
+    "angles = positions[:, None] * theta ** (-2 * np.arange(head_dim // 2) / head_dim)": """angles = (
         (positions[:, None] * theta ** (-2 * np.arange(head_dim // 2) / head_dim)).astype(np.float32).astype(np.float64)
-    )
-    return np.cos(angles), np.sin(angles)
+    )""",
+}

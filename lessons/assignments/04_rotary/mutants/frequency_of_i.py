@@ -3,9 +3,6 @@
 For H = 4 the two frequencies are theta^0 and theta^(-1/2).
 """
 
-import numpy as np
-
-
-def rotary_cos_sin(positions, head_dim, theta):
-    angles = positions[:, None] * theta ** (-np.arange(head_dim // 2) / head_dim)
-    return np.cos(angles), np.sin(angles)
+CHANGES = {
+    "angles = positions[:, None] * theta ** (-2 * np.arange(head_dim // 2) / head_dim)": "angles = positions[:, None] * theta ** (-np.arange(head_dim // 2) / head_dim)",
+}

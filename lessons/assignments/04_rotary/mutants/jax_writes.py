@@ -5,10 +5,13 @@ Build the answer of its parts: jnp.concatenate, or jnp.stack and reshape.
 Match: in-place item assignment
 """
 
-import jax.numpy as jnp
-
-
-def rotary_embedding(x, cos, sin):
-    turned = jnp.empty_like(x)
+CHANGES = {
+    """cos, sin = cos[:, None, :], sin[:, None, :]
+    if PAIRS == "halves":
+        first, second = jnp.split(x, 2, axis=-1)
+        return jnp.concatenate([first * cos - second * sin, second * cos + first * sin], axis=-1)
+    first, second = x[..., 0::2], x[..., 1::2]
+    return jnp.stack([first * cos - second * sin, second * cos + first * sin], axis=-1).reshape(x.shape)""": """turned = jnp.empty_like(x)
     turned[..., : x.shape[-1] // 2] = x[..., : x.shape[-1] // 2] * cos[:, None]
-    return turned
+    return turned""",
+}

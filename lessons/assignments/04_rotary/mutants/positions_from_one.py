@@ -3,9 +3,6 @@
 Multiply the positions as they are.
 """
 
-import numpy as np
-
-
-def rotary_cos_sin(positions, head_dim, theta):
-    angles = (positions[:, None] + 1) * theta ** (-2 * np.arange(head_dim // 2) / head_dim)
-    return np.cos(angles), np.sin(angles)
+CHANGES = {
+    "angles = positions[:, None] * theta ** (-2 * np.arange(head_dim // 2) / head_dim)": "angles = (positions[:, None] + 1) * theta ** (-2 * np.arange(head_dim // 2) / head_dim)",
+}

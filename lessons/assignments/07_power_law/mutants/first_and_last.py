@@ -3,11 +3,8 @@
 np.polyfit(..., 1).
 """
 
-import numpy as np
-
-
-def fit_power_law(x, losses, irreducible):
-    u, v = np.log(x), np.log(losses - irreducible)
+CHANGES = {
+    "slope, height = np.polyfit(np.log(x), np.log(losses - irreducible), 1)": """u, v = np.log(x), np.log(losses - irreducible)
     slope = (v[-1] - v[0]) / (u[-1] - u[0])
-    height = v[0] - slope * u[0]
-    return float(FORM), float(-slope)
+    height = v[0] - slope * u[0]""",
+}

@@ -7,9 +7,6 @@ r
 - delta / 2).
 """
 
-import numpy as np
-
-
-def huber(residuals, delta):
-    size = np.abs(residuals)
-    return residuals**2 / 2
+CHANGES = {
+    "return np.where(size <= delta, residuals**2 / 2, delta * (size - delta / 2))": "return residuals**2 / 2",
+}

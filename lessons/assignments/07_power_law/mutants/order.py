@@ -3,9 +3,6 @@
 First A (or its logarithm), then alpha.
 """
 
-import numpy as np
-
-
-def fit_power_law(x, losses, irreducible):
-    slope, height = np.polyfit(np.log(x), np.log(losses - irreducible), 1)
-    return float(-slope), float(FORM)
+CHANGES = {
+    "return float(FORM), float(-slope)": "return float(-slope), float(FORM)",
+}

@@ -3,9 +3,6 @@
 Give back -slope.
 """
 
-import numpy as np
-
-
-def fit_power_law(x, losses, irreducible):
-    slope, height = np.polyfit(np.log(x), np.log(losses - irreducible), 1)
-    return float(FORM), float(slope)
+CHANGES = {
+    "return float(FORM), float(-slope)": "return float(FORM), float(slope)",
+}

@@ -11,9 +11,6 @@ r
 both times.
 """
 
-import numpy as np
-
-
-def huber(residuals, delta):
-    size = np.abs(residuals)
-    return np.where(size <= delta, residuals**2 / 2, delta * (residuals - delta / 2))
+CHANGES = {
+    "return np.where(size <= delta, residuals**2 / 2, delta * (size - delta / 2))": "return np.where(size <= delta, residuals**2 / 2, delta * (residuals - delta / 2))",
+}

@@ -3,9 +3,6 @@
 np.log(x).
 """
 
-import numpy as np
-
-
-def fit_power_law(x, losses, irreducible):
-    slope, height = np.polyfit(x, np.log(losses - irreducible), 1)
-    return float(FORM), float(-slope)
+CHANGES = {
+    "slope, height = np.polyfit(np.log(x), np.log(losses - irreducible), 1)": "slope, height = np.polyfit(x, np.log(losses - irreducible), 1)",
+}

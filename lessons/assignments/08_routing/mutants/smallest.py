@@ -3,8 +3,6 @@
 Sort the negative logits.
 """
 
-import numpy as np
-
-
-def choose_experts(router_logits, k):
-    return np.argsort(router_logits, axis=-1, kind="stable")[:, :k]
+CHANGES = {
+    'return np.argsort(-router_logits, axis=-1, kind="stable")[:, :k]': 'return np.argsort(router_logits, axis=-1, kind="stable")[:, :k]',
+}

@@ -3,8 +3,6 @@
 Sort -router_logits with kind='stable', and do not reverse.
 """
 
-import numpy as np
-
-
-def choose_experts(router_logits, k):
-    return np.argsort(router_logits, axis=-1, kind="stable")[:, ::-1][:, :k]
+CHANGES = {
+    'return np.argsort(-router_logits, axis=-1, kind="stable")[:, :k]': 'return np.argsort(router_logits, axis=-1, kind="stable")[:, ::-1][:, :k]',
+}

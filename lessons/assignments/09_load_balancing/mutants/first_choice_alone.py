@@ -3,8 +3,6 @@
 Every choice counts: experts.ravel().
 """
 
-import numpy as np
-
-
-def expert_loads(experts, num_experts):
-    return np.bincount(experts[:, 0], minlength=num_experts)
+CHANGES = {
+    "return np.bincount(experts.ravel(), minlength=num_experts)": "return np.bincount(experts[:, 0], minlength=num_experts)",
+}

@@ -3,10 +3,6 @@
 Square it before the mean.
 """
 
-import numpy as np
-
-
-def router_z_loss(router_logits):
-    largest = router_logits.max(axis=-1)
-    log_sums = largest + np.log(np.exp(router_logits - largest[:, None]).sum(axis=-1))
-    return log_sums.mean()
+CHANGES = {
+    "return (log_sums**2).mean()": "return log_sums.mean()",
+}

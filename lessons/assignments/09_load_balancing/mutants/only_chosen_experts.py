@@ -3,8 +3,6 @@
 np.bincount(..., minlength=num_experts).
 """
 
-import numpy as np
-
-
-def expert_loads(experts, num_experts):
-    return np.bincount(experts.ravel())
+CHANGES = {
+    "return np.bincount(experts.ravel(), minlength=num_experts)": "return np.bincount(experts.ravel())",
+}

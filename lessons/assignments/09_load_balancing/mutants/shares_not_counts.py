@@ -3,8 +3,6 @@
 Do not divide here.
 """
 
-import numpy as np
-
-
-def expert_loads(experts, num_experts):
-    return np.bincount(experts.ravel(), minlength=num_experts) / experts.size
+CHANGES = {
+    "return np.bincount(experts.ravel(), minlength=num_experts)": "return np.bincount(experts.ravel(), minlength=num_experts) / experts.size",
+}

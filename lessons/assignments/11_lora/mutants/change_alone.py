@@ -3,7 +3,6 @@
 Add x @ weight.
 """
 
-
-def lora_linear(x, weight, lora_a, lora_b, alpha):
-    R = lora_a.shape[1]
-    return SCALE * (x @ lora_a @ lora_b)
+CHANGES = {
+    "return x @ weight + SCALE * (x @ lora_a @ lora_b)": "return SCALE * (x @ lora_a @ lora_b)",
+}

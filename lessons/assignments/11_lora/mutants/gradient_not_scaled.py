@@ -3,7 +3,6 @@
 Multiply both by it.
 """
 
-
-def lora_gradient(x, lora_a, lora_b, alpha, upstream):
-    R = lora_a.shape[1]
-    return x.T @ (upstream @ lora_b.T), (x @ lora_a).T @ upstream
+CHANGES = {
+    "return SCALE * x.T @ (upstream @ lora_b.T), SCALE * (x @ lora_a).T @ upstream": "return x.T @ (upstream @ lora_b.T), (x @ lora_a).T @ upstream",
+}

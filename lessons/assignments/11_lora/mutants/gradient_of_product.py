@@ -3,9 +3,6 @@
 dA = scale x^T (g B^T).
 """
 
-import numpy as np
-
-
-def lora_gradient(x, lora_a, lora_b, alpha, upstream):
-    R = lora_a.shape[1]
-    return SCALE * (x.T @ upstream)[:, :1] @ np.ones((1, R)), SCALE * (x @ lora_a).T @ upstream
+CHANGES = {
+    "return SCALE * x.T @ (upstream @ lora_b.T), SCALE * (x @ lora_a).T @ upstream": "return SCALE * (x.T @ upstream)[:, :1] @ np.ones((1, R)), SCALE * (x @ lora_a).T @ upstream",
+}

@@ -5,8 +5,7 @@ Leave alpha as it is: JAX multiplies by it as well.
 Match: ConcretizationTypeError
 """
 
-
-def lora_linear(x, weight, lora_a, lora_b, alpha):
-    R = lora_a.shape[1]
-    alpha = float(alpha)
-    return x @ weight + SCALE * (x @ lora_a @ lora_b)
+CHANGES = {
+    "return x @ weight + SCALE * (x @ lora_a @ lora_b)": """alpha = float(alpha)
+    return x @ weight + SCALE * (x @ lora_a @ lora_b)""",
+}

@@ -3,8 +3,7 @@
 Make a new matrix.
 """
 
-
-def merge(weight, lora_a, lora_b, alpha):
-    R = lora_a.shape[1]
-    weight += SCALE * (lora_a @ lora_b)
-    return weight
+CHANGES = {
+    "return weight + SCALE * (lora_a @ lora_b)": """weight += SCALE * (lora_a @ lora_b)
+    return weight""",
+}

@@ -3,7 +3,6 @@
 scale = {SCALE}.
 """
 
-
-def lora_linear(x, weight, lora_a, lora_b, alpha):
-    R = lora_a.shape[1]
-    return x @ weight + x @ lora_a @ lora_b
+CHANGES = {
+    "return x @ weight + SCALE * (x @ lora_a @ lora_b)": "return x @ weight + x @ lora_a @ lora_b",
+}

@@ -3,7 +3,6 @@
 weight + scale * (A @ B).
 """
 
-
-def merge(weight, lora_a, lora_b, alpha):
-    R = lora_a.shape[1]
-    return weight + SCALE * SCALE * (lora_a @ lora_b)
+CHANGES = {
+    "return weight + SCALE * (lora_a @ lora_b)": "return weight + SCALE * SCALE * (lora_a @ lora_b)",
+}

@@ -3,7 +3,6 @@
 Add it.
 """
 
-
-def merge(weight, lora_a, lora_b, alpha):
-    R = lora_a.shape[1]
-    return weight - SCALE * (lora_a @ lora_b)
+CHANGES = {
+    "return weight + SCALE * (lora_a @ lora_b)": "return weight - SCALE * (lora_a @ lora_b)",
+}

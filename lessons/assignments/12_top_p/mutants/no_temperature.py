@@ -3,10 +3,8 @@
 Divide the logits by it.
 """
 
-import numpy as np
-
-
-def sample(logits, draw, temperature, p):
-    kept = top_p_mask(logits, p)
-    powers = np.where(kept, np.exp(logits - logits.max()), 0)
-    return min(int(np.searchsorted(np.cumsum(powers / powers.sum()), draw, side="right")), len(logits) - 1)
+CHANGES = {
+    """kept = top_p_mask(logits / temperature if ORDER == "temperature first" else logits, p)
+    powers = np.where(kept, np.exp((logits - logits.max()) / temperature), 0)""": """kept = top_p_mask(logits, p)
+    powers = np.where(kept, np.exp(logits - logits.max()), 0)""",
+}

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 MOST_LINES = 20_000  # of one call that are looked at
@@ -59,9 +60,8 @@ def watched(function: Callable[..., Any], args: Any, kwargs: Any, file: str, num
 
     sys.settrace(enter)
     try:
-        function(*args, **kwargs)
-    except Exception:
-        pass
+        with suppress(Exception):  # the call has been made before, and what it raises been told
+            function(*args, **kwargs)
     finally:
         sys.settrace(None)
     return found
