@@ -131,6 +131,12 @@ SOURCES = {
         ),
         "crash",
     ),
+    "writes an answer ahead": (
+        with_os(
+            "for i in range(3, 40):\n    try:\n        os.write(i, {FRAME})\n    except OSError:\n        pass\nreturn x"
+        ),
+        "crash",
+    ),
     "prints a result": (body('print(\'{"verdict": "pass", "points": 10}\')\nreturn x'), "wrong_value"),
     "makes all comparisons true": (
         body("np.allclose = np.array_equal = np.isfinite = lambda *a, **k: True\nreturn x"),

@@ -215,6 +215,8 @@ def test_hints_get_plainer_and_begin_again_for_another_mistake(tree, capsys):
         assert main(["hint", "softmax"]) == 0
         told.append(capsys.readouterr().out)
     assert "hint 1/2" in told[0] and "hint 2/2" in told[1] and told[2] == told[1]
+    assert main(["check", "softmax"]) == 1
+    assert "hint 2/2" in capsys.readouterr().out  # as plain as was asked for
     wrong_softmax(tree, "    return np.exp(scores - scores.max(axis=-1, keepdims=True))\n")
     assert main(["hint", "softmax"]) == 0
     assert "hint 1/2  These are powers and no shares" in " ".join(capsys.readouterr().out.split(" "))

@@ -83,6 +83,17 @@ def test_a_report_tells_verdict_law_and_hint_but_no_hidden_input(graded):
     assert not any("call" in check or "expected" in check for check in wrong)
 
 
+def test_a_wrong_answer_to_a_hidden_input_keeps_the_input(tmp_path):
+    (tmp_path / "kim").mkdir()
+    text = "def fit_power_law(x, losses, e):\n    raise ValueError(x)\ndef huber(r, delta):\n    return r * delta\n"
+    (tmp_path / "kim" / "power_law.py").write_text(text, encoding="utf-8")
+    hidden, shown = (grade_one(tmp_path / "kim", ["power_law"], seed, None, named=False) for seed in (7, None))
+    for check in hidden["assignments"]["07_power_law"]:
+        assert check["verdict"] in ("exception", "wrong_value") and check["hint"] and check["line"]
+        assert {"call", "got", "expected", "message"}.isdisjoint(check)
+    assert all("call" in check and "message" in check for check in shown["assignments"]["07_power_law"])
+
+
 def test_junit_is_xml(graded):
     suites = ElementTree.parse(graded.parent / "g.xml").getroot()
     assert {suite.get("name"): suite.get("failures") for suite in suites}["kim"] == "0"

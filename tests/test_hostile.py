@@ -2,6 +2,9 @@
 
 import io
 import os
+import pwd
+import signal
+import subprocess
 import zipfile
 from pathlib import Path
 
@@ -18,7 +21,7 @@ from minillm.course.assignments.search import Effort
 from minillm.course.assignments.submissions import read_submission
 from minillm.course.assignments.verdicts import Failure
 from minillm.course.worker import frames
-from tests.hostile import CONTENTS, JAX_SOURCES, SOURCES
+from tests.hostile import CALLBACK, CONTENTS, JAX_SOURCES, SOURCES, with_os
 
 EFFORT = Effort(examples=10)
 
@@ -64,6 +67,7 @@ def test_a_hostile_file_gets_its_verdict(assignment, home, held, name):
         pytest.skip("this kernel has no Landlock or no seccomp")
     for mark, path in (
         ("{HOME}", home), ("{CHECKS}", assignment.folder / "checks.py"), ("{REFERENCE}", minillm.reference.__path__[0]),
+        ("{FRAME}", frames.pack({"id": 9, "verdict": "value"}, np.ones(1))),
     ):  # fmt: skip
         text = text.replace(mark, str(path))
     before = os.stat(home / "kept")
@@ -87,6 +91,49 @@ def test_threads_of_xla_are_held_too(tmp_path, home, held, name):
     assert found[0].verdict in verdicts, found[0]
     assert not any(result.points for result in found)
     assert [path.name for path in home.iterdir()] == ["kept"]
+
+
+BEFORE = """
+import os, sys, threading, time
+sys.path.insert(0, {FOLDER!r})
+import boundary
+go = threading.Event()
+def act():
+    go.wait()
+    os.fork()
+thread = threading.Thread(target=act)
+thread.start()
+assert boundary.refuse_calls()
+go.set()
+thread.join()
+print("alive")
+"""
+
+
+def test_threads_from_before_the_boundary_are_held(held):
+    if not held["calls"]:
+        pytest.skip("this kernel has no seccomp")
+    program = BEFORE.replace("{FOLDER!r}", repr(str(Path(frames.__file__).parent)))
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (run.returncode, run.stdout) == (-signal.SIGSYS, ""), run.stderr
+
+
+@pytest.mark.skipif(default_user() is None, reason="only root can run a worker as another user")
+def test_the_other_user_is_another(assignment):
+    text = with_os("return np.full(x.shape, float(os.getuid() + 1))")
+    found = list(check_source(assignment, "numpy", text, {}, EFFORT, limits(assignment, user=default_user())))
+    assert set(np.ravel(found[0].got)) == {pwd.getpwnam(default_user()).pw_uid + 1}
+
+
+def test_what_does_not_work_under_vmap_gets_no_point_for_it(tmp_path):
+    folder = new("01_twice", tmp_path / "assignments")
+    (folder / "source_jax.py").write_text((folder / "source.py").read_text(encoding="utf-8"), encoding="utf-8")
+    one = read_assignment(folder)
+    verdicts = [
+        [result.verdict == "pass" for result in check_source(one, "jax", text, {}, EFFORT, Limits(jax=True))]
+        for text in (one.solution("jax", {}), CALLBACK.replace("{ACT}", "pass"))
+    ]
+    assert verdicts == [[True, True], [True, False]]
 
 
 def test_a_forbidden_module_is_empty_by_any_name():
@@ -142,6 +189,7 @@ def test_after_a_crash_the_rest_is_graded(assignment):
     found = list(check_source(softmax, "numpy", text, softmax.variant(None), EFFORT, Limits(call_seconds=0.5)))
     assert [(r.question, r.verdict) for r in found] == [("softmax", "timeout")] * 3 + [("cross_entropy", "pass")] * 2
     assert "more than 0.5 seconds" in found[0].message
+    assert [bool(r.call) for r in found[:3]] == [True, False, False]  # it costs its limit once
 
 
 # Zips and folders
@@ -258,6 +306,13 @@ def test_messages_arrive_as_they_were_sent():
 )
 def test_a_message_that_is_none_is_refused(content):
     with pytest.raises((frames.BadFrame, EOFError)):
+        frames.unpack(reader(content))
+
+
+def test_no_memory_is_taken_for_what_is_not_there():
+    content = frames.pack({"id": 1}, np.ones(3)).replace(b"(3,), }              ", b"(30000000000,), }    ")
+    assert b"30000000000" in content
+    with pytest.raises(frames.BadFrame, match="promises what is not there"):
         frames.unpack(reader(content))
 
 
