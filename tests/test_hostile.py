@@ -5,6 +5,7 @@ import os
 import pwd
 import signal
 import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
