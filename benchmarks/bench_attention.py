@@ -1,31 +1,37 @@
 """Causal attention over a long context, forward and with its gradients, beside PyTorch.
 
 The forward pass is held to the blockwise NumPy reference in float64; the gradients to PyTorch's in float64. What XLA
-sets aside beside inputs and outputs is `temporary_bytes`, which `tests/test_flash_attention.py` bounds.
+sets aside beside inputs and outputs is `temporary_bytes`, which `tests/test_flash_attention.py` bounds. A GPU or TPU
+has bfloat16 besides, which is what its own kernels take.
 """
 
 import functools
+import itertools
 from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from minillm.accelerated.flash_attention import flash_attention
 from minillm.reference import flash_attention as reference
 from minillm.training.allocator import keep_freed_memory
 
-from .device import num_cpus
 from .harness import Case, Options
+from .torch_peer import DEVICES, on_host, tensors, where
 
 keep_freed_memory()  # as where attention is trained; PyTorch, in the same process, has it too
 TOLERANCE = 1e-5  # of the largest value
 
 
-def inputs(T: int, dtype: str = "float32") -> list[np.ndarray]:
-    """Query, key, value and the upstream gradient: B 1, 8 heads of 64, standard normal numbers."""
+def inputs(T: int, *dtypes: str) -> list[np.ndarray]:
+    """Query, key, value and the upstream gradient: B 1, 8 heads of 64, standard normal numbers; cast to each dtype."""
     rng = np.random.default_rng(0)
-    return [rng.standard_normal((1, T, 8, 64), dtype=np.float32).astype(dtype) for _ in range(4)]
+    arrays = [rng.standard_normal((1, T, 8, 64), dtype=np.float32) for _ in range(4)]
+    for dtype in dtypes:
+        arrays = [x.astype(jnp.dtype(dtype)) for x in arrays]
+    return arrays
 
 
 def gradients(query: Any, key: Any, value: Any, upstream: Any) -> Any:
@@ -50,13 +56,6 @@ def torch_gradients(query: Any, key: Any, value: Any, upstream: Any) -> Any:
     return out.detach(), *torch.autograd.grad(out, arrays, upstream)
 
 
-def tensors(T: int, dtype: str = "float32") -> tuple:
-    import torch
-
-    torch.set_num_threads(num_cpus())
-    return tuple(torch.from_numpy(x) for x in inputs(T, dtype))
-
-
 def temporary_bytes(T: int, backward: bool) -> int:
     """What XLA sets aside beside inputs and outputs."""
     arrays = inputs(T) if backward else inputs(T)[:3]
@@ -64,43 +63,48 @@ def temporary_bytes(T: int, backward: bool) -> int:
     return compiled.memory_analysis().temp_size_in_bytes
 
 
-def rows(T: int, backward: bool, platform: str) -> list[Case]:
-    """Ours, and on a CPU PyTorch's."""
+def rows(T: int, backward: bool, platform: str, dtype: str) -> list[Case]:
+    """Ours, and PyTorch's where it has the device."""
     count = 4 if backward else 3
-    work = f"attention/T{T}_N8_H64/{'gradients' if backward else 'forward'}/f32"
+    work = f"attention/T{T}_N8_H64/{'gradients' if backward else 'forward'}/{'f32' if dtype == 'float32' else 'bf16'}"
+    device = DEVICES.get(platform)
 
     def make_jax() -> tuple[Callable[..., Any], tuple]:
-        return jax.jit(gradients if backward else flash_attention), tuple(inputs(T)[:count])
+        return jax.jit(gradients if backward else flash_attention), tuple(inputs(T, dtype)[:count])
 
     def make_torch() -> tuple[Callable[..., Any], tuple]:
-        return torch_gradients if backward else torch_attention, tensors(T)[:count]
+        return torch_gradients if backward else torch_attention, tensors(device, *inputs(T)[:count], dtype=dtype)
 
     @functools.cache
     def oracle() -> Any:
+        exact = inputs(T, dtype, "float64")
         if not backward:
-            return reference.flash_attention(*inputs(T, "float64")[:3], block=512)
-        return tuple(x.numpy() for x in torch_gradients(*tensors(T, "float64")))
+            return reference.flash_attention(*exact[:3], block=512)
+        return on_host(torch_gradients(*tensors(device or "cpu", *exact)))
 
     common: dict[str, Any] = {
         "group": work,
+        "dtype": dtype,
         "oracle": oracle,
         "oracle_name": "PyTorch float64" if backward else "numpy float64",
         "tolerance": TOLERANCE,
         "flops_model": (6.0 if backward else 2.0) * 8 * T * T * 64,
         "flops_rule": "4 T T N H / 2, causal; with gradients 3 times as much" if backward else "4 T T N H / 2, causal",
-        "bytes_min": 4.0 * (8 if backward else 4) * T * 8 * 64,
-        "bytes_rule": "4 bytes for every element of inputs and output, once",
+        "bytes_min": float(jnp.dtype(dtype).itemsize * (8 if backward else 4) * T * 8 * 64),
+        "bytes_rule": "every element of inputs and output, once",
         "items": T,
     }
-    peer = f"{work}/torch" if platform == "cpu" else None
+    peer = f"{work}/torch" if device else None
     needed = ("torch",) if backward else ()  # for its oracle
     cases = [Case(name=f"{work}/accelerated", make=make_jax, peer=peer, requires=needed, **common)]
-    if peer is not None:
-        cases.append(Case(name=peer, make=make_torch, requires=("torch",), on_host=True, **common))
+    if device:
+        cases.append(Case(name=peer, make=make_torch, result=on_host, requires=("torch",), **where(device), **common))
     return cases
 
 
 def cases(options: Options) -> list[Case]:
     """The length of a long context, and one on the way there."""
     lengths = (64,) if options.smoke else (2048, 8192)
-    return [case for T in lengths for backward in (False, True) for case in rows(T, backward, options.platform)]
+    dtypes = ("float32",) if options.platform == "cpu" else ("float32", "bfloat16")
+    kinds = itertools.product(dtypes, lengths, (False, True))
+    return [case for dtype, T, backward in kinds for case in rows(T, backward, options.platform, dtype)]

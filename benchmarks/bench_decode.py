@@ -25,8 +25,8 @@ from minillm.reference import cache as reference_cache
 from minillm.reference import generation as reference_generation
 from minillm.reference import transformer as reference_transformer
 
-from .device import num_cpus
 from .harness import Case, Options, Unavailable
+from .torch_peer import DEVICES, tensors, torch_on, where
 
 SMOLLM2 = Config(49152, 30, 576, 9, 3, 64, 1536, context_length=8192)  # what the file says; for counting
 CAPACITY = 512
@@ -120,15 +120,20 @@ class Program:
         return logits.argmax(-1), cache
 
     def row(self, work: str) -> dict[str, Any]:
-        """The fields of a case that every row has. Transformers is a peer on the CPU only: there all use the same."""
-        has_peer = self.platform == "cpu" and not isinstance(self, Transformers)
+        """The fields of a case that every row has."""
+        has_peer = self.platform in DEVICES and not isinstance(self, Transformers)
         return {
             "name": f"{work}/smollm2/f32/{self.name}",
             "group": work,
             "peer": f"{work}/smollm2/f32/{Transformers.name}" if has_peer else None,
             "requires": self.requires,
             "on_host": self.on_host,
+            **self.elsewhere(),
         }
+
+    def elsewhere(self) -> dict[str, Any]:
+        """What follows from where it runs, if that is not where JAX does."""
+        return {}
 
 
 class Reference(Program):
@@ -205,21 +210,30 @@ class Transformers(Program):
 
     name, requires = "transformers", ("torch", "transformers")
 
+    @property
+    def device(self) -> str:
+        return DEVICES[self.platform]
+
+    def elsewhere(self) -> dict[str, Any]:
+        return where(self.device)
+
     @functools.cached_property
     def model(self) -> Any:
-        import torch
         from transformers import AutoModelForCausalLM
         from transformers.utils.logging import disable_progress_bar
 
         disable_progress_bar()
-        torch.set_num_threads(num_cpus())
-        path = pretrained().path
-        return AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=torch.float32).eval()
+        torch, path = torch_on(self.device), pretrained().path
+        model = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=torch.float32)
+        return model.eval().to(self.device)
+
+    def tokens(self, length: int) -> Any:
+        return tensors(self.device, tokens(length))[0].long()[None]
 
     def prefill(self, length: int) -> Any:
         from transformers import DynamicCache
 
-        return self._read(_tensor(length), DynamicCache(config=self.model.config))
+        return self._read(self.tokens(length), DynamicCache(config=self.model.config))
 
     def decode(self, token: Any, cache: Any) -> Any:
         return self._read(token[None], cache)
@@ -237,19 +251,17 @@ class Transformers(Program):
     def generate(self, length: int, count: int) -> list[int]:
         import torch
 
-        ids = _tensor(length)
+        ids = self.tokens(length)
         settings = {"attention_mask": torch.ones_like(ids), "do_sample": False, "pad_token_id": 0}
         with torch.inference_mode():
             return self.model.generate(ids, max_new_tokens=count, **settings)[0, length:].tolist()
 
 
-def _tensor(length: int) -> Any:
-    import torch
-
-    return torch.from_numpy(tokens(length)).long()[None]
-
-
 # --- the rows ---
+
+
+def on_the_host(logits: Any) -> np.ndarray:
+    return np.asarray(logits.cpu() if hasattr(logits, "cpu") else logits)
 
 
 def prefill_case(program: Program, length: int) -> Case:
@@ -270,7 +282,7 @@ def prefill_case(program: Program, length: int) -> Case:
     return Case(
         **program.row(f"prefill{length}"),
         make=make,
-        result=lambda logits: np.asarray(logits)[0],
+        result=lambda logits: on_the_host(logits)[0],
         oracle=lambda: expected(length, 0)[0],
         tolerance=TOLERANCE,
         flops_model=2.0 * layer_weights * length + 2.0 * c.vocab_size * c.model_dim + attention,
@@ -301,12 +313,12 @@ def decode_case(program: Program, length: int, steps: int) -> Case:
         make=make,
         reset=lambda: program.copy(start()),
         steps=steps,
-        result=lambda state: np.asarray(program.decode(*state)[0])[0],
+        result=lambda state: on_the_host(program.decode(*state)[0])[0],
         oracle=lambda: expected(length, steps)[2],
         tolerance=TOLERANCE,
         bytes_min=4.0 * SMOLLM2.num_parameters,
         bytes_rule="4 bytes a weight: every matrix once, the embedding as the head",
-        roof=not program.on_host or program.platform == "cpu",
+        roof=not isinstance(program, Reference) or program.platform == "cpu",
         items=1,
     )
 
@@ -344,7 +356,7 @@ def cases(options: Options) -> list[Case]:
     """All rows; a smoke run has few tokens, of a shorter prompt."""
     prefill, prompts, steps, count = (16, (8,), 2, 4) if options.smoke else (512, (32, 400), 16, 32)
     programs: list[Program] = [Accelerated(options.platform), Reference(options.platform)]
-    if options.platform == "cpu":
+    if options.platform in DEVICES:
         programs.append(Transformers(options.platform))
     return [
         *(prefill_case(program, prefill) for program in programs),

@@ -25,8 +25,8 @@ from minillm.training.mesh import make_mesh, parameter_sharding, place_rows
 from minillm.training.step import TrainState, init_state, make_step
 
 from .case import Unavailable
-from .device import num_cpus
 from .harness import Case, Options
+from .torch_peer import DEVICES, on_host, tensors, torch_on, where
 
 keep_freed_memory()
 
@@ -89,25 +89,24 @@ def ours(smoke: bool, platform: str, batch_size: int, length: int) -> dict[str, 
     return {"make": make, "reset": reset, "result": lambda carried: np.asarray(carried[1].loss)}
 
 
-def peft(smoke: bool, batch_size: int, length: int) -> dict[str, Any]:
+def peft(smoke: bool, batch_size: int, length: int, device: str) -> dict[str, Any]:
     """PEFT on Transformers' Llama with the same weights, eager."""
 
     @functools.cache
     def built() -> tuple[Any, Any, Any]:
-        import torch
         import transformers
         from peft import LoraConfig, get_peft_model
 
-        torch.set_num_threads(num_cpus())
+        torch = torch_on(device)
         config, params = model(smoke)
         llama = transformers.LlamaForCausalLM(transformers.LlamaConfig(**folder_settings(config)))
-        tensors = {name: torch.from_numpy(numbers) for name, numbers in folder_tensors(config, params).items()}
-        llama.load_state_dict(tensors, strict=False)
+        weights = {name: torch.from_numpy(numbers) for name, numbers in folder_tensors(config, params).items()}
+        llama.load_state_dict(weights, strict=False)
         llama.tie_weights()
         given = lora(smoke)
         theirs = LoraConfig(r=given.rank, lora_alpha=given.alpha, target_modules="all-linear", task_type="CAUSAL_LM")
-        changed = get_peft_model(llama, theirs)
-        tokens, labels = (torch.from_numpy(part).long() for part in rows(smoke, batch_size, length))
+        changed = get_peft_model(llama, theirs).to(device)
+        tokens, labels = (part.long() for part in tensors(device, *rows(smoke, batch_size, length)))
         return changed.train(), tokens, labels
 
     def reset() -> tuple[Any, Any]:
@@ -138,7 +137,7 @@ def peft(smoke: bool, batch_size: int, length: int) -> dict[str, Any]:
         return step, ()
 
     packages = ("torch", "transformers", "peft")
-    return {"make": make, "reset": reset, "result": lambda c: c[1].numpy(), "requires": packages, "on_host": True}
+    return {"make": make, "reset": reset, "result": lambda c: on_host(c[1]), "requires": packages, **where(device)}
 
 
 def cases(options: Options) -> list[Case]:
@@ -159,8 +158,9 @@ def cases(options: Options) -> list[Case]:
         "oracle_name": "the base's loss in NumPy",
         "items": batch_size * length,
     }
-    peer = f"{name}/peft" if options.platform == "cpu" else None
+    device = DEVICES.get(options.platform)
+    peer = f"{name}/peft" if device else None
     found = [Case(name=f"{name}/accelerated", peer=peer, **ours(smoke, options.platform, batch_size, length), **common)]
-    if peer:
-        found.append(Case(name=peer, **peft(smoke, batch_size, length), **common))
+    if device:
+        found.append(Case(name=peer, **peft(smoke, batch_size, length, device), **common))
     return found

@@ -7,11 +7,13 @@ the products stay the same: the row's peer is ours with 8.
 """
 
 import functools
+import itertools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from minillm.accelerated.mlp import swiglu
@@ -21,8 +23,8 @@ from minillm.reference import mlp as reference_mlp
 from minillm.reference import moe as reference
 from minillm.training.allocator import keep_freed_memory
 
-from .device import num_cpus
 from .harness import Case, Options
+from .torch_peer import DEVICES, on_host, tensors, torch_on, where
 
 keep_freed_memory()  # as where layers are trained; PyTorch, in the same process, has it too
 TOLERANCE = 1e-5  # of the largest value
@@ -37,27 +39,32 @@ class Layer:
     F: int = 1024
     E: int = 8
     k: int = 2
+    dtype: str = "float32"
 
     @property
     def name(self) -> str:
         return f"moe/T{self.T}_D{self.D}_F{self.F}_k{self.k}"
 
-    def arrays(self, dtype: str = "float32") -> tuple[Any, Any, Any]:
-        """Tokens, parameters and the upstream gradient; weights wide enough that every part counts."""
+    def arrays(self, exact: bool = False) -> tuple[Any, Any, Any]:
+        """Tokens, parameters and the upstream gradient; weights wide enough that every part counts.
+
+        `exact` are the same numbers in float64, for the reference to compute with.
+        """
         rng = np.random.default_rng(0)
         x, g = rng.standard_normal((2, self.T, self.D), dtype=np.float32)
         params = reference.init_moe_params(MoEConfig(self.E, self.k), self.D, self.F, rng)
-        params = jax.tree.map(lambda leaf: (3 * leaf).astype(dtype), params)
-        return x.astype(dtype), params, g.astype(dtype)
+        tree = x, jax.tree.map(lambda leaf: 3 * leaf, params), g
+        tree = jax.tree.map(lambda leaf: leaf.astype(jnp.dtype(self.dtype)), tree)
+        return jax.tree.map(lambda leaf: leaf.astype(np.float64), tree) if exact else tree
 
-    def dense_arrays(self, dtype: str = "float32") -> tuple[Any, Any, Any]:
+    def dense_arrays(self, exact: bool = False) -> tuple[Any, Any, Any]:
         """The same for one layer as wide as k experts."""
-        x, params, g = Layer(self.T, self.D, self.k * self.F, 1, 1).arrays(dtype)
+        x, params, g = replace(self, F=self.k * self.F, E=1, k=1).arrays(exact)
         return x, {name: weight[0] for name, weight in params["experts"].items()}, g
 
     @functools.cache  # noqa: B019  a few layers live as long as the module
     def expected(self, backward: bool, dense: bool = False, capacity_factor: float | None = None) -> Any:
-        x, params, g = self.dense_arrays("float64") if dense else self.arrays("float64")
+        x, params, g = self.dense_arrays(True) if dense else self.arrays(True)
         if dense:
             out, vjp = reference_mlp.swiglu_vjp(x, **params)
             dx, *dweights = vjp(g)
@@ -77,15 +84,14 @@ def with_gradients(layer: Callable[[Any, Any], Any], backward: bool) -> Callable
     return jax.jit(gradients if backward else lambda x, params, _: layer(x, params))
 
 
-def mixtral(layer: Layer, backward: bool, implementation: str) -> dict[str, Any]:
+def mixtral(layer: Layer, backward: bool, implementation: str, device: str) -> dict[str, Any]:
     """Transformers' block with our weights, its experts as `implementation` has them."""
 
     def make() -> tuple[Callable[..., Any], tuple]:
-        import torch
         from transformers import MixtralConfig
         from transformers.models.mixtral.modeling_mixtral import MixtralSparseMoeBlock
 
-        torch.set_num_threads(num_cpus())
+        torch = torch_on(device)
         config = MixtralConfig(
             hidden_size=layer.D,
             intermediate_size=layer.F,
@@ -94,20 +100,22 @@ def mixtral(layer: Layer, backward: bool, implementation: str) -> dict[str, Any]
             experts_implementation=implementation,
         )
         block = MixtralSparseMoeBlock(config)
-        x, params, g = layer.arrays()
+        x, params, g = jax.tree.map(lambda leaf: leaf.astype(np.float32), layer.arrays())
         experts = params["experts"]
         with torch.no_grad():
             block.gate.weight.copy_(torch.from_numpy(params["router"].T.copy()))
             joined = np.concatenate([experts["gate"], experts["up"]], axis=-1).transpose(0, 2, 1).copy()
             block.experts.gate_up_proj.copy_(torch.from_numpy(joined))
             block.experts.down_proj.copy_(torch.from_numpy(experts["down"].transpose(0, 2, 1).copy()))
+        block = block.to(device, getattr(torch, layer.dtype))
         weights = (block.gate.weight, block.experts.gate_up_proj, block.experts.down_proj)
-        tokens, upstream = torch.from_numpy(x)[None].requires_grad_(backward), torch.from_numpy(g)[None]
+        tokens, upstream = tensors(device, x[None], g[None], dtype=layer.dtype)
+        tokens.requires_grad_(backward)
 
         def call() -> Any:
             if not backward:
                 with torch.no_grad():
-                    return block(tokens).numpy()[0]
+                    return block(tokens)
             out = block(tokens)
             return (out.detach(), *torch.autograd.grad(out, (tokens, *weights), upstream))
 
@@ -115,22 +123,23 @@ def mixtral(layer: Layer, backward: bool, implementation: str) -> dict[str, Any]
 
     def result(output: Any) -> Any:
         if not backward:
-            return output
-        out, dx, router, joined, down = (each.numpy() for each in output)
+            return on_host(output)[0]
+        out, dx, router, joined, down = on_host(output)
         dgate, dup = np.split(joined.transpose(0, 2, 1), 2, axis=-1)
         experts = {"gate": dgate, "up": dup, "down": down.transpose(0, 2, 1)}
         return out[0], dx[0], {"router": router.T, "experts": experts}
 
-    return {"make": make, "result": result, "requires": ("torch", "transformers"), "on_host": True}
+    return {"make": make, "result": result, "requires": ("torch", "transformers"), **where(device)}
 
 
 def rows(layer: Layer, backward: bool, platform: str) -> list[Case]:
-    """Ours without a capacity and with one; dense; Mixtral's three ways on a CPU; ours with 8 times the experts."""
-    many = Layer(layer.T, layer.D, layer.F, 8 * layer.E, layer.k)
-    work = f"{layer.name}/{'gradients' if backward else 'forward'}/f32"
+    """Ours without a capacity and with one; dense; Mixtral's three ways; ours with 8 times the experts."""
+    many = replace(layer, E=8 * layer.E)
+    work = f"{layer.name}/{'gradients' if backward else 'forward'}/{'f32' if layer.dtype == 'float32' else 'bf16'}"
     products = 6.0 * layer.T * layer.k * layer.D * layer.F
     common: dict[str, Any] = {
         "group": work,
+        "dtype": layer.dtype,
         "tolerance": TOLERANCE,
         "flops_model": 3 * products if backward else products,
         "flops_rule": "2 a weight of a token's k experts, without the router; with gradients 3 times as much",
@@ -156,7 +165,7 @@ def rows(layer: Layer, backward: bool, platform: str) -> list[Case]:
             **common,
         ),
     ]
-    if platform == "cpu":
+    if device := DEVICES.get(platform):
         for way in ("eager", "grouped_mm", "batched_mm"):
             if way == "batched_mm" and layer.T > 256:
                 continue  # it copies an expert's weights for every token: 12 GB here
@@ -165,13 +174,16 @@ def rows(layer: Layer, backward: bool, platform: str) -> list[Case]:
                     name=f"{work}/mixtral_{way}",
                     oracle=functools.partial(layer.expected, backward),
                     **common,
-                    **mixtral(layer, backward, way),
+                    **mixtral(layer, backward, way, device),
                 )
             )
     return cases
 
 
 def cases(options: Options) -> list[Case]:
-    """The layer of the target; in a smoke run a small one."""
-    layer = Layer(T=64, D=16, F=32, E=4) if options.smoke else Layer()
-    return [case for backward in (False, True) for case in rows(layer, backward, options.platform)]
+    """The layer of the target; in a smoke run a small one; on a GPU or TPU also one that fills it."""
+    layers = [Layer(T=64, D=16, F=32, E=4) if options.smoke else Layer()]
+    if options.platform != "cpu" and not options.smoke:
+        layers.append(Layer(T=8192, D=1024, F=4096, dtype="bfloat16"))
+    kinds = itertools.product(layers, (False, True))
+    return [case for layer, backward in kinds for case in rows(layer, backward, options.platform)]

@@ -19,6 +19,7 @@ from minillm.reference import norm as reference_norm
 from minillm.reference import softmax as reference_softmax
 
 from .harness import Case, Options
+from .torch_peer import DEVICES, on_host, tensors, where
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Operation:
         return [array.astype(dtype) for array in arrays] + mask
 
     def cases(self, options: Options) -> list[Case]:
-        """Ours, the reference, and (on CPU, where both use the same silicon) PyTorch."""
+        """Ours, the reference, and PyTorch where it has the device."""
         oracle = functools.cache(lambda: self.reference(*self.inputs("float64")))
         moved = sum(int(np.prod(shape)) for shape in (*self.shapes, self.output))
         common: dict[str, Any] = {
@@ -55,13 +56,15 @@ class Operation:
             "bytes_min": 4.0 * moved,
             "bytes_rule": "4 bytes for every element of inputs and output, once",
         }
-        peer = f"{self.name}/torch" if options.platform == "cpu" else None
+        device = DEVICES.get(options.platform)
+        peer = f"{self.name}/torch" if device else None
         rows = [
             Case(name=f"{self.name}/accelerated", make=self.make_jax, peer=peer, **common),
             Case(name=f"{self.name}/reference", make=self.make_numpy, peer=peer, on_host=True, **common),
         ]
-        if peer is not None:
-            rows.append(Case(name=peer, make=self.make_torch, requires=("torch",), on_host=True, **common))
+        if device:
+            make = functools.partial(self.make_torch, device)
+            rows.append(Case(name=peer, make=make, result=on_host, requires=("torch",), **where(device), **common))
         return rows
 
     def make_jax(self) -> tuple[Callable[..., Any], tuple]:
@@ -72,11 +75,9 @@ class Operation:
         """The reference at the same dtype as ours."""
         return self.reference, tuple(self.inputs())
 
-    def make_torch(self) -> tuple[Callable[..., Any], tuple]:
-        """PyTorch eager, in as many threads as it takes by itself."""
-        import torch
-
-        return self.torch, tuple(torch.from_numpy(array) for array in self.inputs())
+    def make_torch(self, device: str) -> tuple[Callable[..., Any], tuple]:
+        """PyTorch eager."""
+        return self.torch, tensors(device, *self.inputs())
 
 
 def torch_rms_norm(x: Any, scale: Any) -> Any:

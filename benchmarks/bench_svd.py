@@ -18,6 +18,7 @@ from minillm.accelerated.svd import jacobi_svd
 from minillm.reference import low_rank as reference
 
 from .harness import Case, Options
+from .torch_peer import on_host, tensors, where
 
 ABOVE_THE_BEST = 1e-5  # relative
 OVERSAMPLES, POWER_ITERATIONS, KRYLOV_ITERATIONS = 10, 7, 4
@@ -40,7 +41,7 @@ def error_above_the_best(found: Any, rows: int, columns: int, rank: int) -> np.n
 
 
 def randomized(rows: int, columns: int, rank: int, platform: str) -> list[Case]:
-    """Ours, scikit-learn's (on a CPU), and the reference."""
+    """Ours, the reference, and scikit-learn's on a CPU, PyTorch's on a GPU."""
     group = f"svd/randomized_{rows}x{columns}_R{rank}"
     samples = rank + OVERSAMPLES
     test_matrix = np.random.default_rng(1).standard_normal((columns, samples), dtype=np.float32)
@@ -68,16 +69,25 @@ def randomized(rows: int, columns: int, rank: int, platform: str) -> list[Case]:
     def by_reference(a: Any, test_matrix: Any) -> Any:
         return reference.randomized_svd(a, rank, test_matrix, POWER_ITERATIONS)
 
+    def by_torch(a: Any) -> Any:
+        import torch
+
+        u, s, v = torch.svd_lowrank(a, q=samples, niter=POWER_ITERATIONS)  # it cuts nothing off
+        return u[:, :rank], s[:rank], v[:, :rank].mT
+
     arguments = matrix(rows, columns), test_matrix
     few = matrix(rows, columns), test_matrix[:, : samples // 2]
-    peer = f"{group}/sklearn" if platform == "cpu" else None
+    peer = {"cpu": f"{group}/sklearn", "gpu": f"{group}/torch"}.get(platform)
     cases = [
         Case(name=f"{group}/accelerated", make=lambda: (jax.jit(ours), arguments), peer=peer, **common),
         Case(name=f"{group}/krylov", make=lambda: (jax.jit(by_krylov), few), peer=peer, **common),
         Case(name=f"{group}/reference", make=lambda: (by_reference, arguments), peer=peer, on_host=True, **common),
     ]
-    if peer:
+    if platform == "cpu":
         cases.append(Case(name=peer, make=theirs, requires=("sklearn",), on_host=True, **common))
+    elif platform == "gpu":
+        made = {"make": lambda: (by_torch, tensors("cuda", arguments[0])), "requires": ("torch",), **where("cuda")}
+        cases.append(Case(name=peer, **made, **common | {"result": lambda found: common["result"](on_host(found))}))
     return cases
 
 

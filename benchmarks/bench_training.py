@@ -1,9 +1,11 @@
 """A training step: loss, gradient, clipping, AdamW; ours (`minillm.training.step`) beside PyTorch eager.
 
-Both train the same Llama-form model in float32 from the same parameters on the same bytes of Shakespeare, with the
-same optimiser and schedule, and their loss after a few updates is held to the NumPy reference in float64, whose
-gradients are derived by hand. PyTorch uses its fused kernels where it has them: RMS norm, attention, AdamW. Both live
-in one process, so the allocator that our step sets up (`minillm.training.allocator`) serves PyTorch as well.
+Both train the same Llama-form model from the same parameters on the same bytes of Shakespeare, with the same optimiser
+and schedule, and their loss after a few updates is held to the NumPy reference in float64, whose gradients are derived
+by hand. PyTorch uses its fused kernels where it has them: RMS norm, attention, AdamW. Both live in one process, so the
+allocator that our step sets up (`minillm.training.allocator`) serves PyTorch as well. A GPU or TPU has besides a model
+of the shape of GPT-2 small, in float32 and with products in bfloat16; NumPy would take minutes for that, so PyTorch's
+own float64 is its oracle.
 """
 
 import functools
@@ -24,8 +26,8 @@ from minillm.training.config import ModelShape, TrainConfig
 from minillm.training.mesh import make_mesh, parameter_sharding, place_rows
 from minillm.training.step import TrainState, first_params, init_state, make_step
 
-from .device import num_cpus
 from .harness import Case, Options, Unavailable
+from .torch_peer import DEVICES, on_host, tensors, torch_on, where
 
 BYTES = 256
 
@@ -49,10 +51,16 @@ class Size:
     length: int  # T
     batch_size: int  # B
     steps: int
+    dtype: str = "float32"
+    by_torch: bool = False  # what is expected
 
     @property
     def name(self) -> str:
-        return f"L{self.num_layers}_D{self.model_dim}_T{self.length}_B{self.batch_size}"
+        return f"training/L{self.num_layers}_D{self.model_dim}_T{self.length}_B{self.batch_size}"
+
+    @property
+    def short_dtype(self) -> str:
+        return {"float32": "f32", "bfloat16": "bf16"}[self.dtype]
 
     @functools.cached_property
     def settings(self) -> TrainConfig:
@@ -63,7 +71,13 @@ class Size:
             context_length=self.length,
         )
         return TrainConfig(
-            out="unused", model=shape, batch_size=self.batch_size, schedule="constant", data_axis=1, seed=0
+            out="unused",
+            model=shape,
+            batch_size=self.batch_size,
+            schedule="constant",
+            data_axis=1,
+            seed=0,
+            dtype=self.dtype,
         )
 
     @functools.cached_property
@@ -73,9 +87,13 @@ class Size:
     def rows(self, step: int) -> Any:
         return Batches(text(), self.batch_size, self.length, seed=0).rows(step)
 
-    @functools.cache  # noqa: B019  three sizes live as long as the module
-    def expected(self) -> np.ndarray:
+    @functools.cache  # noqa: B019  a few sizes live as long as the module
+    def expected(self, device: str) -> np.ndarray:
         """The loss of the last of `steps` batches, before its update, in float64."""
+        if self.by_torch:
+            model = TorchModel(self.settings, self.config, device, "float64")
+            losses = [model.step(*model.tensors(self.rows(step))) for step in range(self.steps)]
+            return on_host(losses[-1])
         params = jax.tree.map(lambda x: np.asarray(x, np.float64), first_params(self.settings, self.config))
         state, c = optimizer.adamw_init(params), self.settings
         for step in range(self.steps):
@@ -126,14 +144,16 @@ def ours(size: Size, platform: str) -> dict[str, Any]:
 class TorchModel:
     """The same model, optimiser and clipping, written as one writes it in PyTorch."""
 
-    def __init__(self, settings: TrainConfig, config: Config):
-        import torch
-
-        torch.set_num_threads(num_cpus())
-        self.config, self.settings = config, settings
+    def __init__(self, settings: TrainConfig, config: Config, device: str = "cpu", dtype: str = "float32"):
+        """Parameters of `dtype`, which products are computed in as well unless the settings say bfloat16."""
+        torch = torch_on(device)
+        self.config, self.settings, self.device = config, settings, device
+        self.dtype = getattr(torch, settings.dtype if dtype == "float32" else dtype)
         params = first_params(self.settings, self.config)
         # torch.nn.functional.linear wants (d_out, d_in); arrays are copied, for updates happen in place.
-        self.params = jax.tree.map(lambda x: torch.tensor(np.asarray(x)), params)
+        self.params = jax.tree.map(
+            lambda x: torch.tensor(np.asarray(x), dtype=getattr(torch, dtype), device=device), params
+        )
         for layer in self.params["layers"]:
             for block in ("attention", "mlp"):
                 layer[block] = {name: weight.T.contiguous() for name, weight in layer[block].items()}
@@ -146,7 +166,7 @@ class TorchModel:
         )  # fmt: skip
         H = self.config.head_dim
         angles = np.arange(config.context_length)[:, None] * self.config.rope_theta ** (-np.arange(0, H, 2) / H)
-        self.cos, self.sin = torch.from_numpy(np.cos(angles)).float(), torch.from_numpy(np.sin(angles)).float()
+        self.cos, self.sin = (x.to(self.dtype) for x in tensors(device, np.cos(angles), np.sin(angles)))
 
     def step(self, tokens: Any, labels: Any) -> Any:
         import torch
@@ -162,20 +182,18 @@ class TorchModel:
         import torch.nn.functional as F
 
         D, eps = (self.config.model_dim,), self.config.norm_eps
-        x = F.embedding(tokens, self.params["embedding"])
-        for layer in self.params["layers"]:
+        params = jax.tree.map(lambda leaf: leaf.to(self.dtype), self.params)  # nothing happens where they are of it
+        x = F.embedding(tokens, params["embedding"])
+        for layer in params["layers"]:
             x = x + self.attention(F.rms_norm(x, D, layer["attention_norm"], eps), layer["attention"])
             hidden, mlp = F.rms_norm(x, D, layer["mlp_norm"], eps), layer["mlp"]
             x = x + F.linear(F.silu(F.linear(hidden, mlp["gate"])) * F.linear(hidden, mlp["up"]), mlp["down"])
-        logits = F.linear(F.rms_norm(x, D, self.params["final_norm"], eps), self.params["embedding"])
-        return F.cross_entropy(logits.flatten(0, 1), labels.flatten())
+        logits = F.linear(F.rms_norm(x, D, params["final_norm"], eps), params["embedding"]).flatten(0, 1)
+        return F.cross_entropy(logits.float() if logits.element_size() < 4 else logits, labels.flatten())
 
-    @staticmethod
-    def tensors(rows: Any) -> list[Any]:
+    def tensors(self, rows: Any) -> list[Any]:
         """A batch as PyTorch's losses want it."""
-        import torch
-
-        return [torch.from_numpy(part).long() for part in rows]
+        return [part.long() for part in tensors(self.device, *rows)]
 
     def attention(self, x: Any, weights: dict[str, Any]) -> Any:
         import torch.nn.functional as F
@@ -194,12 +212,15 @@ class TorchModel:
         return torch.cat([first * self.cos - second * self.sin, second * self.cos + first * self.sin], dim=-1)
 
 
-def peers(size: Size) -> dict[str, Any]:
-    """PyTorch eager, its batches made before; on a CPU it has nothing to wait for."""
+def peers(size: Size, device: str) -> dict[str, Any]:
+    """PyTorch eager, its batches made before."""
+
+    def reset() -> tuple[TorchModel, Any, int]:
+        return TorchModel(size.settings, size.config, device), None, 0
 
     @functools.cache
     def rows() -> list[Any]:
-        return [TorchModel.tensors(size.rows(step)) for step in range(size.steps)]
+        return [reset()[0].tensors(size.rows(step)) for step in range(size.steps)]
 
     def step(carried: tuple[TorchModel, Any, int]) -> tuple[TorchModel, Any, int]:
         model, _, number = carried
@@ -209,28 +230,34 @@ def peers(size: Size) -> dict[str, Any]:
         rows()
         return step, ()
 
-    return {"make": make, "reset": lambda: (TorchModel(size.settings, size.config), None, 0),
-            "result": lambda carried: carried[1].numpy(), "wait": lambda carried: None}  # fmt: skip
+    return {"make": make, "reset": reset, "result": lambda carried: on_host(carried[1]), **where(device)}
 
 
 def cases(options: Options) -> list[Case]:
-    """The three sizes; a smoke run has one small one."""
+    """The three sizes; a smoke run has one small one, a GPU or TPU one more that fills it."""
     sizes = [Size(1, 16, 2, 8, 2, 3)] if options.smoke else [
         Size(4, 128, 4, 64, 12, 12), Size(4, 256, 8, 128, 16, 3), Size(6, 384, 6, 256, 4, 3)
     ]  # fmt: skip
+    if options.platform != "cpu" and not options.smoke:
+        sizes += [Size(12, 768, 12, 1024, 8, 3, dtype, by_torch=True) for dtype in ("float32", "bfloat16")]
+    device = DEVICES.get(options.platform)
     rows = []
     for size in sizes:
+        name = f"{size.name}/{size.short_dtype}"
         common: dict[str, Any] = {
-            "group": f"training/{size.name}",
+            "group": name,
+            "dtype": size.dtype,
             "steps": size.steps,
-            "oracle": size.expected,
+            "oracle": functools.partial(size.expected, device or "cpu"),
+            "oracle_name": "PyTorch float64" if size.by_torch else "numpy float64",
             "flops_model": size.flops(),
             "flops_rule": "3 (forward, backward twice that) times 2 a weight and token and 2 T N H a layer and token",
             "items": size.batch_size * size.length,
         }
-        peer = f"training/{size.name}/f32/torch" if options.platform == "cpu" else None
-        rows.append(Case(name=f"training/{size.name}/f32/accelerated", peer=peer,
+        peer = f"{name}/torch" if device else None
+        needed = ("torch",) if size.by_torch else ()  # for its oracle
+        rows.append(Case(name=f"{name}/accelerated", peer=peer, requires=needed,
                          **ours(size, options.platform), **common))  # fmt: skip
-        if peer is not None:
-            rows.append(Case(name=peer, requires=("torch",), on_host=True, **peers(size), **common))
+        if device:
+            rows.append(Case(name=peer, requires=("torch",), **peers(size, device), **common))
     return rows

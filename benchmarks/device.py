@@ -66,18 +66,33 @@ PEAK_BANDWIDTH = {kind: Peak(giga * 1e9, source) for kinds, _, giga, source in _
 def peak_flops(device_kind: str, dtype: str, precision: str | None = None) -> Peak | None:
     """The peak of a matrix product of `dtype` at JAX's matmul `precision`; None where no source gives one.
 
-    A float32 product runs on other units unless precision forbids: TF32 on Ampere and later, bfloat16 on TPU.
-
     >>> peak_flops("NVIDIA H200", "float32").value / peak_flops("NVIDIA H200", "float32", "highest").value > 7
     True
     >>> peak_flops("cpu", "float32") is None
     True
     """
-    if dtype == "float32" and not device_kind.startswith("TPU"):
-        dtype = "tensorfloat32" if precision in (None, "default", "tensorfloat32") else dtype
-    elif dtype == "float32" and precision in (None, "default"):  # more passes have no published peak
-        dtype = "bfloat16"
-    return PEAK_FLOPS.get((device_kind, dtype))
+    return PEAK_FLOPS.get((device_kind, product_dtype(device_kind, dtype, precision)))
+
+
+def product_dtype(device_kind: str, dtype: str, precision: str | None = None) -> str:
+    """What a product of `dtype` is computed in: float32 on other units, unless precision forbids or it is a CPU.
+
+    These are TF32 on a GPU (Ampere and later), bfloat16 on a TPU. A precision between has no published peak.
+
+    >>> product_dtype("NVIDIA H200", "float32"), product_dtype("TPU v4", "float32"), product_dtype("cpu", "float32")
+    ('tensorfloat32', 'bfloat16', 'float32')
+    """
+    if dtype != "float32" or device_kind == "cpu":
+        return dtype
+    if device_kind.startswith("TPU"):
+        return "bfloat16" if precision in (None, "default") else dtype
+    return "tensorfloat32" if precision in (None, "default", "tensorfloat32") else dtype
+
+
+def rounding(device_kind: str, dtype: str, precision: str | None = None) -> float:
+    """How far off a number may be that a product reads, relative to it: half the last place of its dtype."""
+    digits = {"tensorfloat32": 11, "float16": 11, "bfloat16": 8, "float32": 24, "float64": 53}
+    return 2.0 ** -digits[product_dtype(device_kind, dtype, precision)]
 
 
 def choose_device(name: str | None) -> jax.Device:

@@ -20,6 +20,8 @@ from . import roof
 from .case import Case, Unavailable, disagreement, group_of, missing_package
 from .timing import Clock, Task, describe, interleave
 
+ROUNDINGS = 8  # of a product's factors: how far off the largest value of an output may be, at least
+
 
 class Session:
     """The state of one run: its device, its clock, and the peaks it has measured."""
@@ -79,15 +81,23 @@ class Session:
         row |= {"oracle": None, "tolerance": None, "max_abs_err": None, "max_rel_err": None}
         if case.oracle is not None:
             absolute, relative = disagreement(case.result(output), case.oracle())
-            row |= {"oracle": case.oracle_name, "tolerance": case.tolerance}
+            allowed = self._allowed(case)
+            row |= {"oracle": case.oracle_name, "tolerance": allowed}
             if np.isfinite(absolute):  # JSON has no NaN
                 row |= {"max_abs_err": absolute, "max_rel_err": relative}
-            if not relative <= case.tolerance:  # also where it is NaN
+            if not relative <= allowed:  # also where it is NaN
                 raise InputError(
                     f"differs from {case.oracle_name} by {relative:.2g} of the largest value; "
-                    f"at most {case.tolerance:.2g} was allowed."
+                    f"at most {allowed:.2g} was allowed."
                 )
         return task
+
+    def _allowed(self, case: Case) -> float:
+        """The case's tolerance; or, if that is more and the case is not exact, what products of this device bring."""
+        elsewhere = case.on_host and self.device.platform != "cpu"
+        kind = "cpu" if elsewhere else self.device.device_kind
+        rounding = devices.rounding(kind, case.dtype, devices.matmul_precision())
+        return case.tolerance and max(case.tolerance, ROUNDINGS * rounding)
 
     def _put(self, leaf: Any) -> Any:
         return jax.device_put(leaf, self.device) if isinstance(leaf, np.ndarray) else leaf

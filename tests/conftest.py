@@ -13,6 +13,7 @@ jax.config.update("jax_default_matmul_precision", "highest")
 # Derandomised, so that a run can be repeated; without deadlines, since the first call of a shape compiles.
 _COMMON = {"derandomize": True, "database": None, "deadline": None, "print_blob": True}
 hypothesis.settings.register_profile("default", max_examples=25, **_COMMON)
+hypothesis.settings.register_profile("few", max_examples=5, **_COMMON)
 hypothesis.settings.register_profile("thorough", max_examples=300, **_COMMON)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
