@@ -101,7 +101,7 @@ SOURCES = {
         "timeout",
     ),
     "takes 80 GB": (body("return np.ones(10**10)"), "memory"),
-    "takes more and more": (body("a = []\nwhile True:\n    a.append(np.ones(10**7))"), "memory"),
+    "takes more and more": (body("a = []\nwhile True:\n    a.append(np.empty(10**7))"), "memory"),
     "recurses": (body("return double(x)"), "exception"),
     "prints gigabytes": (body("while True:\n    print('x' * 10**6)"), "output"),
     "prints gigabytes when it is loaded": ("while True:\n    print('x' * 10**6)\n", "output"),
