@@ -94,22 +94,21 @@ def run(
         raise InputError(f"--json {json_path}: not a file in an existing folder.")
     if quiet:
         devices.require_quiet()
-    cases: list[Case] = []
-    rows: list[dict] = []
     with jax.default_device(chosen), _no_compilation_cache():
-        cases += module.cases(Options(chosen.platform, smoke))
+        cases: list[Case] = module.cases(Options(chosen.platform, smoke))
         session = Session(chosen, clock, 0.0 if smoke else min_time, smoke, calibrate)
         context = devices.context(chosen, frozenset(name for case in cases for name in case.requires))
+        context |= {"bench": module.__name__.rpartition(".")[2].removeprefix("bench_"), "smoke": smoke,
+                    "wait": "each call" if session.wait_each else "each batch"}  # fmt: skip
+        order = {case.name: index for index, case in enumerate(cases)}
+        document: dict = {"context": context, "benchmarks": []}
         for group in groups(cases):
-            rows += session.run_group(group)
-    context |= {"bench": module.__name__.rpartition(".")[2].removeprefix("bench_"), "smoke": smoke,
-                "wait": "each call" if session.wait_each else "each batch"}  # fmt: skip
-    order = {case.name: index for index, case in enumerate(cases)}
-    document = {"context": context, "benchmarks": sorted(rows, key=lambda row: order[row["name"]])}
-    validate(document)
+            rows = [*document["benchmarks"], *session.run_group(group)]
+            document["benchmarks"] = sorted(rows, key=lambda row: order[row["name"]])
+            validate(document)
+            if json_path is not None:  # now, so that a run that is stopped later has what it measured
+                write_document(document, json_path)
     show_run(document, console)
-    if json_path is not None:
-        write_document(document, json_path)
     return document
 
 

@@ -452,6 +452,30 @@ def test_what_is_written_is_read_back(document, tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["out.json"]
 
 
+def test_a_run_that_is_stopped_has_written_the_groups_before(clock, tmp_path):
+    def stops():
+        raise KeyboardInterrupt
+
+    cases = [host_case("first", clock.takes(1)), host_case("second", stops)]
+    with pytest.raises(KeyboardInterrupt):
+        run(cases, clock, json_path=tmp_path / "run.json")
+    assert list(rows_of(harness.read_document(tmp_path / "run.json"))) == ["first"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "dtype", "precision", "digits"),
+    [
+        ("cpu", "float32", "default", 24),
+        ("NVIDIA H200", "float32", "default", 11),  # TF32
+        ("NVIDIA H200", "float32", "highest", 24),
+        ("TPU v4", "float32", "default", 8),  # one pass in bfloat16
+        ("NVIDIA H200", "bfloat16", "highest", 8),
+    ],
+)
+def test_the_tolerance_is_at_least_eight_roundings_of_a_product(kind, dtype, precision, digits):
+    assert devices.rounding(kind, dtype, precision) == 2.0**-digits
+
+
 def test_a_write_that_fails_leaves_the_old_file(document, tmp_path, monkeypatch):
     path = tmp_path / "out.json"
     path.write_text("old", encoding="utf-8")
