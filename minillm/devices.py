@@ -7,6 +7,29 @@ from minillm.errors import DeviceError, InputError
 DEVICES = ("cpu", "gpu", "tpu")
 
 
+def devices_of(platform: str) -> list[Any]:
+    """The devices of a platform ("cuda", "tpu") in all processes; none where JAX has no such platform."""
+    import jax
+
+    try:
+        return jax.devices(platform)
+    except RuntimeError:
+        return []
+
+
+def stands_undivided(platform: str) -> bool:
+    """Whether the program being traced is one device's: the only one of its kind, or a part inside `jax.shard_map`.
+
+    Anywhere else XLA would have to divide a Pallas kernel among devices, which it cannot.
+    """
+    import jax
+    from jax.sharding import AxisType
+
+    devices, axis_types = devices_of(platform), jax.sharding.get_abstract_mesh().axis_types
+    within_shard_map = bool(axis_types) and all(kind == AxisType.Manual for kind in axis_types)
+    return len(devices) == 1 or (bool(devices) and within_shard_map)
+
+
 def find_device(name: str | None = None) -> Any:
     """JAX's first device of a kind, or its default one; never another kind than the one asked for."""
     import jax

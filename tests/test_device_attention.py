@@ -13,6 +13,7 @@ from jax._src.cudnn import fused_attention_stablehlo
 from jax.experimental.pallas import tpu as pltpu
 from jax.sharding import PartitionSpec
 
+import minillm.devices
 from minillm.accelerated import device_attention
 from minillm.accelerated.causal_attention import causal_attention
 from minillm.accelerated.flash_attention import flash_attention
@@ -34,7 +35,8 @@ def have(monkeypatch):
     """A function that makes out that the machine has these devices, and a cuDNN."""
 
     def pretend(**devices):
-        monkeypatch.setattr(device_attention, "_devices", lambda platform: devices.get(platform, []))
+        for module in (minillm.devices, device_attention):
+            monkeypatch.setattr(module, "devices_of", lambda platform: devices.get(platform, []))
         monkeypatch.setattr(fused_attention_stablehlo, "check_cudnn_version", lambda: 91000)
 
     return pretend

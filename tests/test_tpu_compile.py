@@ -12,6 +12,7 @@ PROGRAM = """
 import json
 import jax, jax.numpy as jnp
 from jax.experimental import topologies
+from minillm import devices
 from minillm.accelerated import device_attention
 from minillm.accelerated.attention import causal_mask, scaled_dot_product_attention
 from minillm.accelerated.flash_attention import flash_attention as blockwise
@@ -31,7 +32,8 @@ def gradient(function):
     return jax.grad(lambda *arrays: function(*arrays).astype(jnp.float32).sum(), (0, 1, 2))
 
 def by_splash(*arrays, window=None):
-    device_attention._devices = lambda platform: [device] if platform == "tpu" else []
+    for module in (devices, device_attention):
+        module.devices_of = lambda platform: [device] if platform == "tpu" else []
     return blockwise.__wrapped__(*arrays, True, window)  # without the cache of jit, which knows it by blocks
 
 print(json.dumps({

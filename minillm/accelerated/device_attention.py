@@ -22,9 +22,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax.experimental.pallas.ops.tpu.splash_attention import splash_attention_kernel, splash_attention_mask
-from jax.sharding import AxisType
 
 from minillm.axes import Key, Query, Value, wide
+from minillm.devices import devices_of, stands_undivided
 
 _LANES = 128  # a splash block is a multiple of the numbers in a row of a TPU register
 
@@ -61,7 +61,7 @@ def device_kernels(
 
 def _cudnn_serves(query: Query, key: Key, value: Value, causal: bool, window: int | None) -> bool:
     T, S = query.shape[-3], key.shape[-3]
-    gpus = _devices("cuda")
+    gpus = devices_of("cuda")
     if not gpus or any(float(gpu.compute_capability) < 8.0 for gpu in gpus):
         return False
     if _dtypes(query, key, value) not in ({"bfloat16"}, {"float16"}):
@@ -76,21 +76,11 @@ def _cudnn_serves(query: Query, key: Key, value: Value, causal: bool, window: in
 
 
 def _splash_serves(query: Query, key: Key, value: Value) -> bool:
-    tpus, axis_types = _devices("tpu"), jax.sharding.get_abstract_mesh().axis_types
-    within_shard_map = bool(axis_types) and all(kind == AxisType.Manual for kind in axis_types)
-    if not tpus or (len(tpus) > 1 and not within_shard_map):
+    if not stands_undivided("tpu"):
         return False
     if _dtypes(query, key, value) not in ({"bfloat16"}, {"float32"}):
         return False
     return not (query.shape[-3] % _LANES or key.shape[-3] % _LANES)
-
-
-def _devices(platform: str) -> list[Any]:
-    """The platform's devices in all processes; none where JAX has no such platform."""
-    try:
-        return jax.devices(platform)
-    except RuntimeError:
-        return []
 
 
 def _dtypes(*arrays: Any) -> set[str]:

@@ -1,10 +1,11 @@
 """Experts without a capacity: each works on just the rows that it got, however many those are.
 
 The rows that an expert got lie together, and one product is made of them and its weights. So the time grows with the
-choices that were made, not with the number of experts, and nothing is dropped (Gale et al. 2022). A GPU or TPU does
-this in one operation, `jax.lax.ragged_dot`. A CPU takes for that as long as for ten dense products; there a loop goes
-over the experts. A compiled product has a fixed number of rows, so an expert's rows are cut into chunks of a few sizes,
-and each size has a loop of its own (`minillm.accelerated.row_layout`).
+choices that were made, not with the number of experts, and nothing is dropped (Gale et al. 2022). A TPU does this in
+one operation, `jax.lax.ragged_dot`, and an NVIDIA GPU in one kernel of ours, as there that operation multiplies every
+row by the weights of all experts. A CPU takes for it as long as for ten dense products; there a loop goes over the
+experts. A compiled product has a fixed number of rows, so an expert's rows are cut into chunks of a few sizes, and
+each size has a loop of its own (`minillm.accelerated.row_layout`).
 """
 
 from collections.abc import Callable
@@ -16,8 +17,10 @@ import jax.numpy as jnp
 from jaxtyping import Bool, Float, Int
 
 from minillm.accelerated.activations import gelu, silu
+from minillm.accelerated.kernels.grouped_matmul import grouped_matmul
 from minillm.accelerated.row_layout import chunked, in_order
 from minillm.axes import wide
+from minillm.devices import stands_undivided
 
 Weights = dict[str, Any]
 Vectors = Float[Any, "T D"]
@@ -35,12 +38,14 @@ def dropless(x: Vectors, gates: Gates, experts: Experts, kept: Kept, weights: We
 
 def _forward(x: Vectors, gates: Gates, experts: Experts, kept: Kept, weights: Weights) -> Any:
     arguments = (x, gates, experts, kept, weights)
-    out, widened = jax.lax.platform_dependent(*arguments, cpu=_forward_by_chunks, default=_forward_at_once)
+    at_once = {name: partial(_forward_at_once, grouped) for name, grouped in _grouped_products(x.dtype).items()}
+    out, widened = jax.lax.platform_dependent(*arguments, cpu=_forward_by_chunks, **at_once)
     return out, (*arguments, widened)
 
 
 def _backward(saved: Any, g: Vectors) -> Any:
-    dx, dgates, dweights = jax.lax.platform_dependent(*saved, g, cpu=_backward_by_chunks, default=_backward_at_once)
+    at_once = {name: partial(_backward_at_once, grouped) for name, grouped in _grouped_products(g.dtype).items()}
+    dx, dgates, dweights = jax.lax.platform_dependent(*saved, g, cpu=_backward_by_chunks, **at_once)
     return dx, dgates, None, None, dweights
 
 
@@ -81,21 +86,37 @@ def _activation(widened: dict[str, Any]) -> Any:
 # All experts at once, on a GPU or TPU.
 
 
-def _forward_at_once(x: Vectors, gates: Gates, experts: Experts, kept: Kept, weights: Weights) -> Any:
+def _grouped_products(dtype: Any) -> dict[str, Callable[..., Any]]:
+    """What multiplies rows and the weights of their experts, by platform: our kernel where it can stand."""
+    kernel = {"cuda": grouped_matmul} if dtype.itemsize <= 4 and stands_undivided("cuda") else {}
+    return {**kernel, "default": jax.lax.ragged_dot}
+
+
+def _forward_at_once(
+    grouped: Callable[..., Any], x: Vectors, gates: Gates, experts: Experts, kept: Kept, weights: Weights
+) -> Any:
     layout, loads = in_order(experts, kept, len(weights["down"]))
-    y, widened = _expert(partial(jax.lax.ragged_dot, group_sizes=loads), layout.rows_of(x), weights)
+    y, widened = _expert(lambda rows, weight: grouped(rows, weight, loads), layout.rows_of(x), weights)
     return layout.gated_sum_of(y, gates, x.dtype), widened
 
 
 def _backward_at_once(
-    x: Vectors, gates: Gates, experts: Experts, kept: Kept, weights: Weights, widened: dict[str, Any], g: Vectors
+    grouped: Callable[..., Any],
+    x: Vectors,
+    gates: Gates,
+    experts: Experts,
+    kept: Kept,
+    weights: Weights,
+    widened: dict[str, Any],
+    g: Vectors,
 ) -> Any:
     layout, loads = in_order(experts, kept, len(weights["down"]))
-    product = partial(jax.lax.ragged_dot, group_sizes=loads)
     rows, g_rows, gate_rows = layout.rows_of(x), layout.rows_of(g), layout.gates_of(gates)
-    used = (layout.token < len(x))[:, None]  # what ragged_dot leaves in rows of no expert is not said
+    used = (layout.token < len(x))[:, None]  # what a grouped product leaves in rows of no expert is not said
     widened = {name: jnp.where(used, each, 0) for name, each in widened.items()}
-    drows, dgates, dweights = _expert_backward(product, rows, widened, gate_rows, g_rows, weights)
+    drows, dgates, dweights = _expert_backward(
+        lambda rows, weight: grouped(rows, weight, loads), rows, widened, gate_rows, g_rows, weights
+    )
     return layout.sum_of(drows, x.dtype), layout.choices_of(dgates).astype(gates.dtype), dweights
 
 
