@@ -247,7 +247,8 @@ def test_the_module_is_off_on_merged_and_swapped():
     np.testing.assert_array_equal(model(TOKENS), plain)
     model.on = True
     model.merge()
-    np.testing.assert_allclose(model(TOKENS), on, atol=1e-5 * np.abs(on).max())
+    within = 1e-5 if jax.default_backend() == "cpu" else 2e-5  # an H200's rounding came to 1.03e-5
+    np.testing.assert_allclose(model(TOKENS), on, atol=within * np.abs(on).max())
     with pytest.raises(InputError, match="the adapter is merged already; unmerge it first"):
         model.merge()
     with pytest.raises(InputError, match="the adapter is merged; unmerge it before another takes its place"):
