@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from minillm.accelerated.linear import transpose_weights
 from minillm.config import TINY, Config, LoRAConfig
 from minillm.errors import DownloadError
 from minillm.pretrained.model_files import open_model
@@ -68,7 +69,8 @@ def ours(smoke: bool, platform: str, batch_size: int, length: int) -> dict[str, 
         config, params = model(smoke)
         mesh, rng = make_mesh(platform, 1), np.random.default_rng(2)
         learner = Learner(config, init_lora(params, lora(smoke), rng), params, lora(smoke))
-        frozen = jax.device_put(params, parameter_sharding(mesh, params))
+        frozen = transpose_weights(params)
+        frozen = jax.device_put(frozen, parameter_sharding(mesh, frozen))
         step = make_step(settings(), config, mesh, learner.assemble)
         return step, learner, frozen, place_rows(mesh, rows(smoke, batch_size, length), batch_size)
 

@@ -96,6 +96,13 @@ def test_where_nothing_counts_the_loss_is_zero(losses):
     np.testing.assert_array_equal(jax.grad(accelerated_losses.cross_entropy)(jnp.asarray(logits), labels), 0)
 
 
+def test_the_gradient_of_the_twin_needs_no_second_table_of_logits():
+    """Beside the logits and their gradient: a few numbers a place."""
+    logits, labels = jax.ShapeDtypeStruct((256, 4096), np.float32), jax.ShapeDtypeStruct((256,), np.int32)
+    compiled = jax.jit(jax.value_and_grad(accelerated_losses.cross_entropy)).lower(logits, labels).compile()
+    assert compiled.memory_analysis().temp_size_in_bytes < 0.1 * 4 * 256 * 4096
+
+
 def test_what_is_ignored_counts_for_nothing_in_the_twin_either():
     logits, labels = np.array([[1.0, 2.0], [np.nan, np.inf]], np.float32), np.array([1, IGNORED])
     loss, gradient = jax.value_and_grad(accelerated_losses.cross_entropy)(jnp.asarray(logits), labels)

@@ -14,6 +14,7 @@ from minillm.accelerated import lora as accelerated
 from minillm.accelerated import optimizer
 from minillm.accelerated import transformer as accelerated_transformer
 from minillm.accelerated.lora_model import LoRATransformer
+from minillm.accelerated.linear import transpose_weights
 from minillm.accelerated.losses import cross_entropy
 from minillm.config import Config, LoRAConfig
 from minillm.errors import InputError
@@ -142,6 +143,22 @@ def test_a_new_adapter_changes_nothing_and_its_first_gradient_reaches_b_alone():
         for pair in found.values():
             assert not np.any(pair["lora_a"])
             assert np.all(np.any(pair["lora_b"], axis=-1))
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.5])
+def test_a_base_in_the_form_of_its_file_learns_the_same(dropout):
+    """What fine-tuning does: the base's matrices stay transposed, as they were read, and are never copied."""
+    with jax.enable_x64(True):
+        params, labels = base(), np.roll(TOKENS, -1, axis=-1)
+        adapter, key = trained(params), jax.random.key(0)
+
+        def loss(adapter, params):
+            applied = accelerated.with_lora(params, adapter, LORA.scale, key, dropout)
+            return cross_entropy(accelerated_transformer.transformer(applied, TOKENS, CONFIG), labels)
+
+        plain, turned = (jax.value_and_grad(loss)(adapter, tree) for tree in (params, transpose_weights(params)))
+    for one, other in zip(jax.tree.leaves(plain), jax.tree.leaves(turned), strict=True):
+        np.testing.assert_allclose(other, one, rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])

@@ -1,9 +1,9 @@
-"""Linear layers, and the form of their weights that decoding reads fastest.
+"""Linear layers, and the form of weights that no one changes.
 
 Decoding one token multiplies one row by every matrix, so it goes as fast as memory is read. A CPU reads a
 matrix-vector product fastest when the numbers of one output lie together, which is the transposed matrix:
-with it a step of SmolLM2 took 0.86 of the time (benchmarks/README.md).
-`transpose_weights` turns a parameter tree into that form; everything in `accelerated` takes either.
+with it a step of SmolLM2 took 0.86 of the time (benchmarks/README.md). So model files have it, and a frozen base that
+stays in that form is not copied. `transpose_weights` gives it to a parameter tree; all of `accelerated` takes either.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from minillm.accelerated.lora import LoRAWeight, LoRAWeights
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Transposed:
-    """A matrix (d_in, d_out), kept as its transpose: `rows[j]` are the weights of output j."""
+    """A matrix (d_in, d_out), kept as its transpose: `rows[j]` are the weights of output j; for `x @ W` and `W.T`."""
 
     rows: Float[Any, "d_out d_in"]
 
@@ -32,6 +32,15 @@ class Transposed:
         """The dtype of its numbers."""
         return self.rows.dtype
 
+    @property
+    def T(self) -> Float[Any, "d_out d_in"]:
+        """The transpose, which is what is kept."""
+        return self.rows
+
+    def __rmatmul__(self, x: Float[Any, "*batch d_in"]) -> Float[Any, "*batch d_out"]:
+        """`x @ W`."""
+        return x @ self.rows.T
+
 
 Weight = Float[Any, "d_in d_out"] | Transposed | LoRAWeight | LoRAWeights
 
@@ -40,14 +49,12 @@ def linear(x: Float[Any, "*batch d_in"], weight: Weight) -> Float[Any, "*batch d
     """`x @ W`, in whichever form W comes."""
     if isinstance(weight, LoRAWeight | LoRAWeights):
         return weight(x)
-    if not isinstance(weight, Transposed):
-        # One long row of vectors: with more axes, XLA:CPU copies both factors of the weight's gradient.
-        return (x.reshape(-1, x.shape[-1]) @ weight).reshape(*x.shape[:-1], weight.shape[-1])
-    if x.size == x.shape[-1] and jax.default_backend() == "cpu":
+    if isinstance(weight, Transposed) and x.size == x.shape[-1] and jax.default_backend() == "cpu":
         # Keep XLA:CPU from recomputing x's producer for every output row, which a fused product does.
         row = jax.lax.optimization_barrier(x.reshape(-1))
         return (weight.rows @ row).reshape(*x.shape[:-1], -1)
-    return (x.reshape(-1, x.shape[-1]) @ weight.rows.T).reshape(*x.shape[:-1], weight.shape[-1])
+    # One long row of vectors: with more axes, XLA:CPU copies both factors of the weight's gradient.
+    return (x.reshape(-1, x.shape[-1]) @ weight).reshape(*x.shape[:-1], weight.shape[-1])
 
 
 def transpose_weights(params: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Losses, jitted: `minillm.reference.losses` for CPU, GPU and TPU. JAX derives the gradients."""
+"""Losses, jitted: `minillm.reference.losses` for CPU, GPU and TPU."""
 
 from typing import Any
 
@@ -7,7 +7,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
-from minillm.accelerated.softmax import log_softmax
 from minillm.accelerated.transformer import Params, transformer_with_auxiliary_loss
 from minillm.axes import Tokens, checked, wide
 from minillm.config import Config
@@ -34,14 +33,38 @@ def language_model_loss(params: Params, tokens: Tokens, labels: Labels, config: 
     return cross_entropy(logits, labels) + auxiliary
 
 
+@jax.custom_vjp
 @jax.jit
 def _cross_entropy(logits: Logits, labels: Labels) -> Loss:
+    return _forward(logits, labels)[0]
+
+
+def _forward(logits: Logits, labels: Labels) -> tuple[Loss, Any]:
     labels = labels.astype(jnp.int32)  # unsigned ones have no -100
     counted, known = labels != IGNORED, (labels >= 0) & (labels < logits.shape[-1])
-    log_shares = log_softmax(jnp.where(counted[..., None], wide(logits), 0))
-    picked = jnp.take_along_axis(log_shares, jnp.where(known, labels, 0)[..., None], axis=-1)[..., 0]
-    total = jnp.sum(jnp.where(counted, -jnp.where(known, picked, jnp.nan), 0))
-    return (total / jnp.maximum(jnp.sum(counted), 1).astype(total.dtype)).astype(logits.dtype)
+    largest = jnp.max(wide(logits), axis=-1, keepdims=True)
+    powers = jnp.exp(wide(logits) - largest)
+    log_sum = jnp.log(jnp.sum(powers, axis=-1, keepdims=True))
+    picked = jnp.take_along_axis(logits, jnp.where(known, labels, 0)[..., None], axis=-1)
+    costs = jnp.where(known, (log_sum - (wide(picked) - largest))[..., 0], jnp.nan)
+    total = jnp.sum(jnp.where(counted, costs, 0))
+    loss = (total / jnp.maximum(jnp.sum(counted), 1).astype(total.dtype)).astype(logits.dtype)
+    return loss, (logits, labels, largest, log_sum)
+
+
+def _backward(saved: Any, g: Loss) -> tuple[Logits, None]:
+    """As the reference, in one pass over the logits; nothing else of their size is kept."""
+    logits, labels, largest, log_sum = saved
+    counted, known = labels != IGNORED, (labels >= 0) & (labels < logits.shape[-1])
+    share = wide(g) / jnp.maximum(jnp.sum(counted), 1).astype(wide(g).dtype)
+    factor = jnp.where(known, share, jnp.nan)[..., None]
+    shares = jnp.exp(wide(logits) - largest - log_sum)
+    is_label = labels[..., None] == jnp.arange(logits.shape[-1], dtype=labels.dtype)
+    dlogits = jnp.where(counted[..., None], (shares - is_label.astype(shares.dtype)) * factor, 0)
+    return dlogits.astype(logits.dtype), None
+
+
+_cross_entropy.defvjp(_forward, _backward)
 
 
 def _check_labels(labels: Labels, vocab_size: int) -> None:

@@ -18,6 +18,7 @@ import jax
 from jax.sharding import Mesh
 
 import minillm
+from minillm.accelerated.linear import transpose_weights
 from minillm.course.files import whole_file
 from minillm.errors import MinillmError
 from minillm.training.allocator import map_large_pieces
@@ -81,8 +82,9 @@ class Run:
         self.validation = self.corpus.validation_batches(config)
         frozen = self.learner.frozen
         if frozen is not None:
+            frozen = transpose_weights(frozen)  # as files have it: where the device is a CPU, it reads these very bytes
             frozen = jax.device_put(frozen, parameter_sharding(mesh, frozen))
-            self.learner = replace(self.learner, frozen=None)  # the steps have it: NumPy's copy may go
+            self.learner = replace(self.learner, frozen=None)  # the steps have it: what was copied may go
         model, assemble = self.learner.model, self.learner.assemble
         self._step = partial(make_step(config, model, mesh, assemble), frozen=frozen)
         self._evaluate = partial(make_evaluation(config, model, mesh, assemble), frozen=frozen)
