@@ -13,8 +13,8 @@ from hypothesis import given
 from minillm.accelerated import lora as accelerated
 from minillm.accelerated import optimizer
 from minillm.accelerated import transformer as accelerated_transformer
-from minillm.accelerated.lora_model import LoRATransformer
 from minillm.accelerated.linear import transpose_weights
+from minillm.accelerated.lora_model import LoRATransformer
 from minillm.accelerated.losses import cross_entropy
 from minillm.config import Config, LoRAConfig
 from minillm.errors import InputError
