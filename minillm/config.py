@@ -16,7 +16,7 @@ With `moe`, every layer has a "moe" (`minillm.reference.moe`) in place of its "m
      "experts": {"gate": (E, D, F), "up": (E, D, F), "down": (E, F, D)},    # without "gate": a plain MLP with gelu
      "shared": {"gate": (D, F), "up": (D, F), "down": (F, D)},              # optional: one that every token passes
      "noise": (D, E),                                                       # optional: for noisy routing
-     "selection_bias": (E,)}                                                # optional: balances without a loss
+     "selection_bias": (E,)}                                                # with `bias_rate`: balances without a loss
 """
 
 import math
@@ -42,6 +42,7 @@ class MoEConfig:
     capacity_factor: float | None = None  # times the even share is what an expert takes; None: all that it is sent
     balance_weight: float = 0.01  # of the load-balancing loss (Switch's alpha)
     z_weight: float = 0.001  # of the router z-loss (ST-MoE's c_z)
+    bias_rate: float = 0.0  # of each selection bias in a step of training (DeepSeek-V3's gamma); 0: there is none
 
     def __post_init__(self) -> None:
         """Refuse a routing that cannot be."""
@@ -58,7 +59,9 @@ class MoEConfig:
             raise InputError("MoEConfig: where experts choose, give a capacity_factor, and softmax before.")
         if self.capacity_factor is not None and not 0 < self.capacity_factor < float("inf"):
             raise InputError(f"MoEConfig: capacity_factor is {self.capacity_factor}; it must be positive and finite.")
-        for name in ("balance_weight", "z_weight"):
+        if self.choice == "expert" and self.bias_rate:
+            raise InputError("MoEConfig: where experts choose, all have equal loads; leave bias_rate out.")
+        for name in ("balance_weight", "z_weight", "bias_rate"):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise InputError(f"MoEConfig: {name} is {getattr(self, name)}; it must be 0 or more.")
 

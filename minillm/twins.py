@@ -102,6 +102,7 @@ TWINS = (
     Twin("experts", "check_experts", generic=False),
     Twin("moe", "moe", float32=4e-6, gradient=("x", "params")),
     Twin("moe", "auxiliary_loss", gradient=("x", "params")),
+    Twin("moe", "moe_loads", exact=True),
     Twin("svd", "jacobi_svd", float32=1e-5, canonical=with_fixed_signs),
     Twin("svd", "with_missing_directions", generic=False),
     Twin("svd", "underflow", generic=False),
@@ -125,6 +126,7 @@ TWINS = (
     Twin("lora", "merge_lora", generic=False),
     Twin("lora", "unmerge_lora", generic=False),
     Twin("lora", "check_chosen", generic=False),
+    Twin("transformer", "layer_loads", generic=False),  # tests/test_moe_transformer.py holds it
     Twin("transformer", "prefill", float32=1e-5, batched=False),
     Twin("transformer", "decode", float32=1e-5, batched=False),
     Twin("sampling", "top_k_mask", exact=True),
@@ -179,6 +181,7 @@ ALONE = {
             "grouped.dropless",
         )
     },
+    "accelerated.transformer.transformer_with_routing": "its parts in one pass; held through each of them",
     "accelerated.moe.router": "a step of moe that the experts on many devices share; held through moe",
     **{
         f"accelerated.expert_parallel.{name}": "one device has no exchange; test_expert_parallel.py holds it to moe"

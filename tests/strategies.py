@@ -382,6 +382,7 @@ problems = {
     "experts.mixture": mixture_problems(),
     "moe.moe": moe_problems(),
     "moe.auxiliary_loss": moe_problems(),
+    "moe.moe_loads": moe_problems(),
     "svd.jacobi_svd": st.tuples(matrices((7, 5), (3, 5), (2, 3, 3), (1, 3), (5, 1))),
     "low_rank.truncated_svd": st.tuples(matrices((7, 5), (3, 5), (2, 3, 3)), st.sampled_from([1, 3])),
     "low_rank.low_rank_approximation": st.tuples(matrices((7, 5), (3, 5), (2, 3, 3)), st.sampled_from([1, 3])),

@@ -1,6 +1,7 @@
 """Laws of a transformer whose feed-forward layers are experts, of its training, and of the folder it becomes."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import jax
@@ -22,8 +23,10 @@ from minillm.reference.losses import cross_entropy, language_model_loss, languag
 from minillm.reference.moe import auxiliary_loss
 from minillm.reference.norm import rms_norm
 from minillm.training.loop import train
+from minillm.training.mesh import make_mesh
 from minillm.training.metrics import read_metrics
 from minillm.training.settings import parse_config
+from minillm.training.step import first_params, init_state, make_step
 from tests.strategies import normal
 
 CONFIG = Config(13, 2, 12, 3, 1, 4, 5, context_length=16, moe=MoEConfig(4, k=2, balance_weight=0.1))
@@ -159,6 +162,20 @@ def test_trained_twice_it_is_the_same_model():
 VERSE = "Tomorrow, and tomorrow, and tomorrow,\nCreeps in this petty pace from day to day,\n"
 
 
+@each_side
+def test_loads_are_counted_layer_by_layer(side, cache):
+    """As the first layer alone has them, and so on; only a model with experts has any."""
+    params, tokens = params_of(SWITCH), text(2, 9)
+    with jax.enable_x64(True):
+        both = np.asarray(side.layer_loads(params, tokens, SWITCH))
+        first = side.layer_loads(params | {"layers": params["layers"][:1]}, tokens, replace(SWITCH, num_layers=1))
+    np.testing.assert_array_equal(first, both[:1])
+    assert (both.sum(-1) == 18).all()  # also of tokens for which there is no room
+    np.testing.assert_array_equal(both, reference.layer_loads(params, tokens, SWITCH))
+    with pytest.raises(InputError, match="the model has no experts"):
+        side.layer_loads(params, tokens, replace(SWITCH, moe=None))
+
+
 def run_settings(folder, **experts):
     (folder / "text.txt").write_text(VERSE * 30, encoding="utf-8")
     model = {"num_layers": 1, "model_dim": 16, "num_heads": 2, "context_length": 16, "ffn_dim": 24}
@@ -185,6 +202,47 @@ def test_a_run_learns_and_says_what_its_losses_are(trained):
     assert model.config.moe == MoEConfig(4, balance_weight=0.05)
     assert summary["parameters"] == model.config.num_parameters
     assert len(list(model.generate(model.tokenizer.encode("Tomorrow"), 4))) == 4
+
+
+def test_a_step_says_how_uneven_the_loads_are_and_moves_the_bias_against_them(tmp_path):
+    config = parse_config(run_settings(tmp_path, bias_rate=0.25, balance_weight=0.0))
+    model = config.model.config(CONFIG.vocab_size)
+    params = first_params(config, model)
+    for index, layer in enumerate(params["layers"]):
+        layer["moe"]["selection_bias"] += np.array([0.0, 0.1, 0.2, 0.0], np.float32) * (1 - index)
+    params = jax.tree.map(lambda leaf: 20 * leaf if leaf.ndim > 1 else leaf, params)  # or all logits are near 0
+    tokens = text(8, 17)
+    state, measured = make_step(config, model, make_mesh("cpu", 1))(
+        jax.device_put(init_state(config, params)), tokens[:, :-1], tokens[:, 1:]
+    )
+    loads = reference.layer_loads(params, tokens[:, :-1], model)
+    assert (loads.sum(-1) == 2 * 8 * 16).all()  # k times the tokens, in every layer
+    np.testing.assert_allclose(measured.max_load, (loads / loads.mean(-1, keepdims=True)).max(), rtol=1e-6)
+    for layer, before, load in zip(state.params["layers"], params["layers"], loads, strict=True):
+        expected = before["moe"]["selection_bias"] - 0.25 * np.sign(load - load.mean())
+        np.testing.assert_allclose(layer["moe"]["selection_bias"], expected, atol=1e-7)
+
+
+def test_without_a_loss_the_bias_alone_evens_the_loads_out(trained):
+    def last_loads(**experts):
+        folder, _ = trained(balance_weight=0.0, z_weight=0.0, k=1, **experts)
+        loads = [record["max_load"] for record in read_metrics(folder / "metrics.jsonl")]
+        shutil.rmtree(folder)
+        return np.mean(loads[-8:])
+
+    assert last_loads() > 1.7  # of 4, where one expert has all; it came to 1.91
+    assert last_loads(bias_rate=0.01) < 1.5  # 1.28
+
+
+def test_a_bias_is_kept_in_the_folder(trained):
+    folder, _ = trained(bias_rate=0.01)
+    model = load_model(folder, backend="reference")
+    assert model.config.moe.bias_rate == 0.01
+    [bias] = [layer["moe"]["selection_bias"] for layer in model.params["layers"]]
+    assert bias.any()
+    np.testing.assert_allclose(100 * bias, np.round(100 * bias), atol=1e-4)  # so many steps up and down
+    settings = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    assert settings["model_type"] == "minillm_moe"  # Mixtral would leave the bias out
 
 
 def test_a_run_goes_on_bit_for_bit(tmp_path, monkeypatch):

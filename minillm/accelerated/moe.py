@@ -10,9 +10,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
-from minillm.accelerated.balancing import load_balancing_loss, router_z_loss
+from minillm.accelerated.balancing import expert_loads, load_balancing_loss, router_z_loss
 from minillm.accelerated.experts import feed_forward, mixture
 from minillm.accelerated.gates import noisy_logits
 from minillm.accelerated.routing import real_tokens, route
@@ -45,6 +45,15 @@ def auxiliary_loss(
     return _auxiliary_loss(x, params, config, token_mask, noise)
 
 
+@checked
+def moe_loads(
+    x: Vectors, params: Params, config: MoEConfig, token_mask: TokenMask | None = None, noise: Noise | None = None
+) -> Int[Any, "E"]:
+    """As the reference. Beside `moe` in one `jit` the routing that both need is computed once."""
+    _check(x, params, token_mask, noise)
+    return _moe_loads(x, params, config, token_mask, noise)
+
+
 @partial(jax.jit, static_argnames="config")
 def _moe(x: Vectors, params: Params, config: MoEConfig, token_mask: Any, noise: Any) -> Vectors:
     rows, logits, real = router(x, params, token_mask, noise)
@@ -62,6 +71,13 @@ def _auxiliary_loss(x: Vectors, params: Params, config: MoEConfig, token_mask: A
     experts = route(logits, config, real, params.get("selection_bias")).experts
     balance, z = load_balancing_loss(logits, experts, real), router_z_loss(logits, real)
     return (config.balance_weight * balance + config.z_weight * z).astype(x.dtype)
+
+
+@partial(jax.jit, static_argnames="config")
+def _moe_loads(x: Vectors, params: Params, config: MoEConfig, token_mask: Any, noise: Any) -> Int[Any, "E"]:
+    _, logits, real = router(x, params, token_mask, noise)
+    experts = route(logits, config, real, params.get("selection_bias")).experts
+    return expert_loads(experts, config.num_experts, real)
 
 
 def router(x: Vectors, params: Params, token_mask: Any = None, noise: Any = None) -> tuple[Any, Any, Any]:

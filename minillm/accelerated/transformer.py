@@ -16,7 +16,7 @@ from minillm.accelerated.cache import KVCache, check_capacity
 from minillm.accelerated.expert_parallel import expert_parallel_moe
 from minillm.accelerated.linear import Transposed, linear
 from minillm.accelerated.mlp import swiglu
-from minillm.accelerated.moe import auxiliary_loss, moe
+from minillm.accelerated.moe import auxiliary_loss, moe, moe_loads
 from minillm.accelerated.norm import rms_norm
 from minillm.accelerated.rotary import rotary_cos_sin
 from minillm.axes import Hidden, Positions, Rotation, Tokens, checked
@@ -38,8 +38,24 @@ def transformer_with_auxiliary_loss(
     params: Params, tokens: Tokens, config: Config, mesh: Mesh | None = None
 ) -> tuple[Float[Any, "*batch T V"], Float[Any, ""]]:
     """As the reference; with the experts on several devices where the axis "expert" of `mesh` has them."""
+    return transformer_with_routing(params, tokens, config, mesh)[:2]
+
+
+@checked
+def transformer_with_routing(
+    params: Params, tokens: Tokens, config: Config, mesh: Mesh | None = None
+) -> tuple[Float[Any, "*batch T V"], Float[Any, ""], Int[Any, "L E"] | None]:
+    """`transformer_with_auxiliary_loss`, and `layer_loads` of the same pass where there are experts."""
     check_tokens(tokens, config)
-    return _transformer_with_auxiliary_loss(params, tokens, config, mesh)
+    return _transformer_with_routing(params, tokens, config, mesh)
+
+
+@checked
+def layer_loads(params: Params, tokens: Tokens, config: Config) -> Int[Any, "L E"]:
+    """As the reference."""
+    if config.moe is None:
+        raise InputError("layer_loads: the model has no experts.")
+    return transformer_with_routing(params, tokens, config)[2]
 
 
 @checked
@@ -66,14 +82,14 @@ def decode(
 
 def hidden_states(params: Params, tokens: Tokens, config: Config, cache: KVCache | None = None) -> tuple[Hidden, Any]:
     """As the reference."""
-    x, filled, _ = _blocks(params, tokens, config, cache, None)
+    x, filled, _, _ = _blocks(params, tokens, config, cache, None)
     return x, filled
 
 
 def _blocks(
     params: Params, tokens: Tokens, config: Config, cache: KVCache | None, mesh: Mesh | None
-) -> tuple[Hidden, Any, Any]:
-    """`hidden_states`, and the sum of the layers' auxiliary losses, which XLA leaves out where it is not used."""
+) -> tuple[Hidden, Any, Any, Any]:
+    """`hidden_states`, the sum of the layers' auxiliary losses and their loads; XLA leaves out what is not used."""
     T, start = tokens.shape[-1], cache.length if cache else 0
     x = params["embedding"].at[tokens].get(mode="fill", fill_value=jnp.nan)
     positions = start + jnp.arange(T)
@@ -82,6 +98,7 @@ def _blocks(
     window = config.sliding_window
     mask = causal_mask(T, cache.capacity, start, window) if cache else Causal(window)
     layers: list[Any] = []
+    loads: list[Any] = []
     auxiliary = jnp.zeros((), x.dtype)
     for index, layer in enumerate(params["layers"]):
         normed = rms_norm(x, layer["attention_norm"], config.norm_eps)
@@ -92,8 +109,10 @@ def _blocks(
         fed, loss = _feed_forward(normed, layer, config, cache is not None, mesh)
         x, auxiliary = x + fed, auxiliary + loss
         layers.append(past)
+        if config.moe:
+            loads.append(moe_loads(normed, layer["moe"], config.moe))
     x = rms_norm(x, params["final_norm"], config.norm_eps)
-    return x, KVCache(layers, start + T) if cache else None, auxiliary
+    return x, KVCache(layers, start + T) if cache else None, auxiliary, jnp.stack(loads) if loads else None
 
 
 def _feed_forward(x: Hidden, layer: Params, config: Config, cached: bool, mesh: Mesh | None) -> tuple[Hidden, Any]:
@@ -137,9 +156,9 @@ def _transformer(params: Params, tokens: Tokens, config: Config) -> Float[Any, "
 
 
 @partial(jax.jit, static_argnames=("config", "mesh"))
-def _transformer_with_auxiliary_loss(params: Params, tokens: Tokens, config: Config, mesh: Mesh | None) -> Any:
-    x, _, auxiliary = _blocks(params, tokens, config, None, mesh)
-    return unembed(params, x), auxiliary
+def _transformer_with_routing(params: Params, tokens: Tokens, config: Config, mesh: Mesh | None) -> Any:
+    x, _, auxiliary, loads = _blocks(params, tokens, config, None, mesh)
+    return unembed(params, x), auxiliary, loads
 
 
 @partial(jax.jit, static_argnames="config", donate_argnames="layers")

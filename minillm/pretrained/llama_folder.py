@@ -46,6 +46,8 @@ def folder_names(config: Config) -> Names:
     layer = {ours: theirs for ours, theirs in FOLDER_NAMES.layer.items() if not ours.startswith("mlp.")}
     block = "model.layers.{}.block_sparse_moe."
     layer["moe.router"] = f"{block}gate.weight"
+    if config.moe.bias_rate:
+        layer["moe.selection_bias"] = f"{block}gate.e_score_correction_bias"  # as DeepSeek-V3's is called
     for expert in range(config.moe.num_experts):
         for ours, theirs in (("gate", "w1"), ("up", "w3"), ("down", "w2")):
             layer[f"moe.experts.{ours}.{expert}"] = f"{block}experts.{expert}.{theirs}.weight"

@@ -61,6 +61,8 @@ def expected_tensors(config: Config, names: Names) -> dict[str, tuple[int, ...]]
         shapes |= {f"mlp.{name}": shape for name, shape in feed_forward.items()}
     else:
         shapes["moe.router"] = (config.moe.num_experts, hidden)
+        if config.moe.bias_rate:
+            shapes["moe.selection_bias"] = (config.moe.num_experts,)
         for expert in range(config.moe.num_experts):
             shapes |= {f"moe.experts.{name}.{expert}": shape for name, shape in feed_forward.items()}
     expected = {names.embedding: (config.vocab_size, hidden), names.final_norm: (hidden,)}

@@ -12,12 +12,12 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from minillm.axes import checked, wide
 from minillm.config import MoEConfig
 from minillm.errors import InputError
-from minillm.reference.balancing import load_balancing_loss_vjp, router_z_loss_vjp
+from minillm.reference.balancing import expert_loads, load_balancing_loss_vjp, router_z_loss_vjp
 from minillm.reference.experts import feed_forward, feed_forward_vjp, mixture, mixture_vjp
 from minillm.reference.gates import noisy_logits_vjp, router_gates_vjp
 from minillm.reference.linear import linear_vjp
@@ -41,6 +41,8 @@ def init_moe_params(
 ) -> Params:
     """Random parameters, normal with deviation 0.02 as in `init_params`; a shared expert if it is given a width.
 
+    A selection bias begins at 0.
+
     >>> params = init_moe_params(MoEConfig(num_experts=4), 3, 5, np.random.default_rng(0), shared_dim=2)
     >>> params["router"].shape, params["experts"]["down"].shape, params["shared"]["up"].shape
     ((3, 4), (4, 5, 3), (3, 2))
@@ -55,6 +57,8 @@ def init_moe_params(
     params["experts"] = {**{name: normal(E, D, F) for name in names}, "down": normal(E, F, D)}
     if shared_dim:
         params["shared"] = {**{name: normal(D, shared_dim) for name in names}, "down": normal(shared_dim, D)}
+    if config.bias_rate:
+        params["selection_bias"] = np.zeros(E, dtype)
     return params
 
 
@@ -157,6 +161,22 @@ def auxiliary_loss_vjp(
         return _to_input(dx, real, x), {name: {**dparams, **untouched}[name] for name in params}
 
     return np.asarray(config.balance_weight * balance + config.z_weight * z, x.dtype), vjp
+
+
+@checked
+def moe_loads(
+    x: Vectors, params: Params, config: MoEConfig, token_mask: TokenMask | None = None, noise: Noise | None = None
+) -> Int[Any, "E"]:
+    """How many tokens chose each expert, also where it had no room for them: what a selection bias goes by.
+
+    >>> config = MoEConfig(num_experts=2, k=1)
+    >>> params = init_moe_params(config, 3, 5, np.random.default_rng(0))
+    >>> moe_loads(np.zeros((7, 3)), params, config)  # equal logits: the first of them
+    array([7, 0])
+    """
+    rows, real = _rows(x, token_mask)
+    routing = route(_logits(rows, params, noise), config, real, params.get("selection_bias"))
+    return expert_loads(routing.experts, config.num_experts, real)
 
 
 def _rows(x: Vectors, token_mask: TokenMask | None) -> tuple[Float[Any, "T D"], Bool[Any, "T"]]:

@@ -25,7 +25,7 @@ from minillm.reference.attention import AttentionWeights, causal_mask, multi_hea
 from minillm.reference.cache import KVCache, check_capacity
 from minillm.reference.linear import embedding, embedding_vjp, linear_vjp
 from minillm.reference.mlp import swiglu, swiglu_vjp
-from minillm.reference.moe import auxiliary_loss_vjp, init_moe_params, moe, moe_vjp
+from minillm.reference.moe import auxiliary_loss_vjp, init_moe_params, moe, moe_loads, moe_vjp
 from minillm.reference.norm import rms_norm, rms_norm_vjp
 from minillm.reference.rotary import rotary_cos_sin
 
@@ -245,13 +245,41 @@ def hidden_states(params: Params, tokens: Tokens, config: Config, cache: KVCache
     mask = causal_mask(T, start + T, start, config.sliding_window)
     layers: list[Any] = []
     for index, layer in enumerate(params["layers"]):
-        normed = rms_norm(x, layer["attention_norm"], config.norm_eps)
-        weights, past = AttentionWeights(**layer["attention"]), cache.layers[index] if cache else None
-        attended, past = multi_head_attention(normed, weights, config.head_dim, mask, rotation, past, start)
-        x = x + attended
-        x = x + _feed_forward(rms_norm(x, layer["mlp_norm"], config.norm_eps), layer, config, cache is not None)
+        past = cache.layers[index] if cache else None
+        x, normed, past = _attended(x, layer, mask, rotation, config, past, start)
+        x = x + _feed_forward(normed, layer, config, cache is not None)
         layers.append(past)
     return rms_norm(x, params["final_norm"], config.norm_eps), KVCache(layers, start + T) if cache else None
+
+
+def layer_loads(params: Params, tokens: Tokens, config: Config) -> Int[Any, "L E"]:
+    """How many tokens chose each expert, layer by layer.
+
+    >>> from minillm.config import MoEConfig
+    >>> config = Config(7, 2, 4, 2, 1, 2, 5, moe=MoEConfig(num_experts=4, k=2))
+    >>> layer_loads(init_params(config, np.random.default_rng(0)), np.array([1, 2, 3]), config).sum(-1)
+    array([6, 6])
+    """
+    if config.moe is None:
+        raise InputError("layer_loads: the model has no experts.")
+    check_tokens(tokens, config)
+    x, T, loads = embedding(params["embedding"], tokens), tokens.shape[-1], []
+    rotation, mask = rotation_of(np.arange(T), config, x.dtype), causal_mask(T, T, window=config.sliding_window)
+    for layer in params["layers"]:
+        x, normed, _ = _attended(x, layer, mask, rotation, config)
+        loads.append(moe_loads(normed, layer["moe"], config.moe))
+        x = x + _feed_forward(normed, layer, config, False)
+    return np.stack(loads)
+
+
+def _attended(
+    x: Hidden, layer: Params, mask: Any, rotation: Any, config: Config, past: Any = None, start: int = 0
+) -> tuple[Hidden, Hidden, Any]:
+    """The stream after a block's attention, the same normalised for its second part, and the filled cache."""
+    normed, weights = rms_norm(x, layer["attention_norm"], config.norm_eps), AttentionWeights(**layer["attention"])
+    attended, past = multi_head_attention(normed, weights, config.head_dim, mask, rotation, past, start)
+    x = x + attended
+    return x, rms_norm(x, layer["mlp_norm"], config.norm_eps), past
 
 
 def _feed_forward(x: Hidden, layer: Params, config: Config, cached: bool) -> Hidden:

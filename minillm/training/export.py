@@ -42,7 +42,8 @@ def folder_settings(config: Config) -> dict[str, Any]:
     kind, experts = "llama", dict[str, Any]()
     if config.moe:
         # Mixtral divides by the sum of the chosen shares whatever k is; we do so where there are several.
-        as_mixtral = config.moe.softmax == "after" or (config.moe.k > 1 and config.moe.renormalise)
+        divides = config.moe.softmax == "after" or (config.moe.k > 1 and config.moe.renormalise)
+        as_mixtral = divides and not config.moe.bias_rate  # nor has it a selection bias
         kind = "mixtral" if as_mixtral else OWN_EXPERTS
         experts = {"num_local_experts": config.moe.num_experts, "num_experts_per_tok": config.moe.k}
         experts |= {"sliding_window": None, OWN_EXPERTS: asdict(config.moe)}

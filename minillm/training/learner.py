@@ -39,9 +39,8 @@ class Learner:
     seed: int = 0
 
     def assemble(self, learned: Any, frozen: Any, step: Any = None) -> Params:
-        """The tree that `transformer` takes; with a step, as in training, where dropout is drawn from seed and step."""
-        if self.lora is None:
-            return learned
+        """The base with the adapter; with a step, as in training, where dropout is drawn from seed and step."""
+        assert self.lora is not None  # else what is learned is the model
         key = None
         if step is not None and self.lora.dropout:
             key = jax.random.fold_in(jax.random.key(self.seed), step)

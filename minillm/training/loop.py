@@ -85,7 +85,7 @@ class Run:
             frozen = transpose_weights(frozen)  # as files have it: where the device is a CPU, it reads these very bytes
             frozen = jax.device_put(frozen, parameter_sharding(mesh, frozen))
             self.learner = replace(self.learner, frozen=None)  # the steps have it: what was copied may go
-        model, assemble = self.learner.model, self.learner.assemble
+        model, assemble = self.learner.model, self.learner.assemble if self.learner.lora else None
         self._step = partial(make_step(config, model, mesh, assemble), frozen=frozen)
         self._evaluate = partial(make_evaluation(config, model, mesh, assemble), frozen=frozen)
         self._tokens = config.batch_size * config.model.context_length

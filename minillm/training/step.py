@@ -11,10 +11,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jaxtyping import Int
 
 from minillm.accelerated import optimizer, schedules
+from minillm.accelerated.balancing import update_selection_bias
 from minillm.accelerated.losses import IGNORED, cross_entropy
-from minillm.accelerated.transformer import Params, transformer_with_auxiliary_loss
+from minillm.accelerated.transformer import Params, transformer_with_routing
 from minillm.axes import Tokens, wide
 from minillm.config import Config
 from minillm.reference.transformer import init_params
@@ -39,6 +41,7 @@ class Measured(NamedTuple):
     gradient_norm: Any  # before clipping
     learning_rate: Any
     auxiliary_loss: Any = None  # of the experts, where there are any: what training adds to the loss
+    max_load: Any = None  # the most tokens that one expert of a layer was chosen by, over the mean of its layer
 
 
 def first_params(config: TrainConfig, model: Config) -> Params:
@@ -60,12 +63,18 @@ def loss_function(
 
 def training_losses(
     params: Params, tokens: Tokens, labels: Tokens, model: Config, dtype: Any = np.float32, mesh: Mesh | None = None
-) -> tuple[Any, tuple[Any, Any]]:
-    """What training follows; and its two parts, `loss_function` and the experts' auxiliary losses."""
-    cast = jax.tree.map(lambda p: p.astype(dtype) if jnp.issubdtype(p.dtype, jnp.floating) else p, params)
-    logits, auxiliary = transformer_with_auxiliary_loss(cast, tokens, model, mesh)
+) -> tuple[Any, tuple[Any, Any, Any]]:
+    """What training follows; its two parts, `loss_function` and the experts' auxiliary losses; and their loads."""
+
+    def cast(path: Any, leaf: Any) -> Any:
+        kept = not jnp.issubdtype(leaf.dtype, jnp.floating) or getattr(path[-1], "key", None) == "selection_bias"
+        return leaf if kept else leaf.astype(dtype)  # a bias moves by less than bfloat16 can tell
+
+    logits, auxiliary, loads = transformer_with_routing(
+        jax.tree_util.tree_map_with_path(cast, params), tokens, model, mesh
+    )
     loss, auxiliary = cross_entropy(wide(logits), labels), wide(auxiliary)
-    return loss + auxiliary, (loss, auxiliary)
+    return loss + auxiliary, (loss, auxiliary, loads)
 
 
 def learning_rate(config: TrainConfig, step: Any) -> Any:
@@ -93,14 +102,19 @@ def make_step(
             params = assemble(learned, frozen, state.step) if assemble else learned
             return training_losses(params, tokens, labels, model, dtype, mesh)
 
-        (_, (loss, auxiliary)), gradients = jax.value_and_grad(losses, has_aux=True)(state.params)
+        (_, (loss, auxiliary, loads)), gradients = jax.value_and_grad(losses, has_aux=True)(state.params)
         norm, rate = optimizer.global_norm(gradients), learning_rate(config, state.step)
         if config.clip_norm is not None:
             gradients = optimizer.clip_by_global_norm(gradients, config.clip_norm)
         params, kept = update(config, gradients, state, rate)
+        if model.moe and model.moe.bias_rate and assemble is None:
+            params = move_selection_biases(params, loads, model.moe.bias_rate)
         after = TrainState(state.step + 1, params, kept)
         after = jax.lax.with_sharding_constraint(after, parameter_sharding(mesh, after))
-        return after, Measured(loss, norm, rate, auxiliary if model.moe else None)
+        if model.moe is None:
+            return after, Measured(loss, norm, rate)
+        shares = loads.astype(jnp.float32) / jnp.sum(loads, axis=-1, keepdims=True).astype(jnp.float32)
+        return after, Measured(loss, norm, rate, auxiliary, model.moe.num_experts * jnp.max(shares))
 
     return jax.jit(step, donate_argnums=0)
 
@@ -112,6 +126,16 @@ def update(config: TrainConfig, gradients: Params, state: TrainState, rate: Any)
     return optimizer.adamw_update(
         gradients, state.optimizer, state.params, rate, config.beta1, config.beta2, weight_decay=config.weight_decay
     )
+
+
+def move_selection_biases(params: Params, loads: Int[Any, "L E"], rate: float) -> Params:
+    """The model with each layer's selection bias moved against the loads of a batch."""
+
+    def moved(layer: Params, load: Any) -> Params:
+        bias = update_selection_bias(layer["moe"]["selection_bias"], load, rate)
+        return {**layer, "moe": {**layer["moe"], "selection_bias": bias}}
+
+    return {**params, "layers": [moved(layer, load) for layer, load in zip(params["layers"], loads, strict=True)]}
 
 
 def make_evaluation(

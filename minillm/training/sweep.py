@@ -94,7 +94,7 @@ def side_by_side(function: Callable[[Job], Result], jobs: Iterable[Job], threads
 @partial(jax.jit, static_argnames="config", donate_argnames="state")
 def _step(state: TrainState, rows: Any, rate: Any, config: Config) -> tuple[TrainState, Any]:
     follow = jax.value_and_grad(training_losses, has_aux=True)
-    (_, (loss, _)), gradients = follow(state.params, rows[:, :-1], rows[:, 1:], config)
+    (_, (loss, _, _)), gradients = follow(state.params, rows[:, :-1], rows[:, 1:], config)
     gradients = clip_by_global_norm(gradients, CLIP_NORM)
     params, kept = adamw_update(gradients, state.optimizer, state.params, rate)
     return TrainState(state.step + 1, params, kept), loss
