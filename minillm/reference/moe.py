@@ -172,7 +172,7 @@ def moe_loads(
     >>> config = MoEConfig(num_experts=2, k=1)
     >>> params = init_moe_params(config, 3, 5, np.random.default_rng(0))
     >>> moe_loads(np.zeros((7, 3)), params, config)  # equal logits: the first of them
-    array([7, 0])
+    array([7, 0], dtype=int32)
     """
     rows, real = _rows(x, token_mask)
     routing = route(_logits(rows, params, noise), config, real, params.get("selection_bias"))
