@@ -1,5 +1,7 @@
 """Laws of attention in blocks: it is attention, in memory that grows with T alone, and so is its gradient."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -86,6 +88,44 @@ def test_where_the_diagonal_falls_does_not_matter(T, S, causal, window):
         _, plain = scaled_dot_product_attention_vjp(query, key, value, mask)
         for mine, expected in zip(ours(jnp.asarray(upstream)), plain(upstream), strict=True):
             np.testing.assert_allclose(mine, expected, atol=1e-11)
+
+
+@pytest.mark.parametrize("scale", [1, 30, 1000])
+@pytest.mark.parametrize(("causal", "window"), [(True, None), (True, 3), (False, None)])
+def test_scores_far_above_a_query_s_own_do_not_overflow(scale, causal, window):
+    """exp(score - own) is up to e^1000 here: such a block is computed again, with its largest score."""
+    query, key, value, upstream = (normal(i, 1, 11, n, 8) for i, n in enumerate([4, 2, 2, 4]))
+    query, mask = scale * query, visible(query, key, causal, window)
+    with jax.enable_x64(True):
+        arrays = [jnp.asarray(x) for x in (query, key, value)]
+        got, ours = jax.vjp(lambda *a: accelerated.flash_attention(*a, causal, window, 4), *arrays)
+        np.testing.assert_allclose(got, scaled_dot_product_attention(query, key, value, mask), atol=1e-11)
+        _, plain = scaled_dot_product_attention_vjp(query, key, value, mask)
+        for mine, expected in zip(ours(jnp.asarray(upstream)), plain(upstream), strict=True):
+            np.testing.assert_allclose(mine, expected, atol=1e-11 * scale)
+
+
+def test_not_a_number_stays_where_it_is_seen():
+    query, key, value = (normal(i, 1, 8, 1, 4).astype(np.float32) for i in range(3))
+    key[0, 5] = np.nan
+    out = np.asarray(accelerated.flash_attention(query, key, value, True, None, 4))
+    assert np.isfinite(out[0, :5]).all() and np.isnan(out[0, 5:]).all()
+
+
+@pytest.mark.parametrize("scale", [1, 1000])
+def test_all_heads_at_once_are_the_heads_one_by_one(scale):
+    """What a GPU or TPU runs. One head too large brings all to be computed again; without one, none is."""
+    grid = accelerated._Grid(8, 8, 2, True, None, 4, "heads")
+    heads = scale * normal(0, 3, 8, 2, 4), normal(1, 3, 8, 4), normal(2, 3, 8, 4)
+    at_once = jax.vmap(partial(accelerated._forward, grid), axis_name="heads")
+    assert "cond[" in str(jax.make_jaxpr(at_once)(*heads))  # and not both branches for every head
+    alone = accelerated._Grid(8, 8, 2, True, None, 4)
+    for got, *expected in zip(
+        jax.tree.leaves(at_once(*heads)),
+        *(jax.tree.leaves(accelerated._forward(alone, *head)) for head in zip(*heads, strict=True)),
+        strict=True,
+    ):
+        np.testing.assert_allclose(got, np.stack(expected), rtol=2e-5, atol=1e-6)
 
 
 def test_memory_grows_with_the_length_and_not_with_its_square():

@@ -10,8 +10,9 @@ Below, everything is about one key head and the G query heads that share it: the
 to R = rows x G rows, so that every product is one of two matrices.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import jax
@@ -22,8 +23,10 @@ from minillm.accelerated.device_attention import by_device
 from minillm.axes import Key, Query, Value, checked, wide
 from minillm.errors import InputError
 
-Grouped = Float[Any, "heads G T H"]
+Grouped = Float[Any, "heads T G H"]
 _CPU_BLOCK = 1024  # long rows make fast products; the scores of one head and block still fit the last cache
+_STRIPS = 4
+_LARGEST_SUM = 1e25  # exp(57); in SmolLM2, at 2048 tokens, the largest is exp(46)
 _DEVICE_BLOCK = 256  # with all heads at once; compiled for a v5e (tests/test_tpu_compile.py), timed on none
 
 
@@ -43,10 +46,10 @@ def flash_attention(
 
 def _in_blocks(query: Query, key: Key, value: Value, causal: bool, window: int | None, block: int | None) -> Query:
     (T, N, H), (S, K, _) = query.shape[-3:], key.shape[-3:]
-    queries = jnp.moveaxis(query, -3, -2).reshape(-1, N // K, T, H)
+    queries = jnp.moveaxis(query.reshape(*query.shape[:-2], K, N // K, H), -3, -4).reshape(-1, T, N // K, H)
     keys, values = (jnp.moveaxis(x, -3, -2).reshape(-1, S, H) for x in (key, value))
     out = _flash(queries, keys, values, causal, window, block)
-    return jnp.moveaxis(out.reshape(*query.shape[:-3], N, T, H), -3, -2)
+    return jnp.moveaxis(out.reshape(*query.shape[:-3], K, T, N // K, H), -4, -3).reshape(query.shape)
 
 
 def check_blocks(T: int, S: int, N: int, K: int, causal: bool, window: int | None, block: int) -> None:
@@ -85,54 +88,80 @@ _flash.defvjp(_flash_forward, _flash_backward)
 def _each_head(function: Callable[..., Any], how: tuple[bool, int | None, int | None], *arrays: Any) -> Any:
     """`function` of every key head: all at once on a GPU or TPU; one after the other on a CPU, within its caches."""
     causal, window, block = how
-    (G, T), S = arrays[0].shape[-3:-1], arrays[1].shape[-2]
+    (T, G), S = arrays[0].shape[-3:-1], arrays[1].shape[-2]
 
     def on_cpu(*arrays: Any) -> Any:
         grid = _Grid(T, S, G, causal, window, block or _CPU_BLOCK)
         return jax.lax.map(lambda head: function(grid, *head), arrays)
 
     def elsewhere(*arrays: Any) -> Any:
-        return jax.vmap(partial(function, _Grid(T, S, G, causal, window, block or _DEVICE_BLOCK)))(*arrays)
+        grid = _Grid(T, S, G, causal, window, block or _DEVICE_BLOCK, "heads")
+        return jax.vmap(partial(function, grid), axis_name=grid.axis_name)(*arrays)
 
     return jax.lax.platform_dependent(*arrays, cpu=on_cpu, default=elsewhere)
 
 
 def _forward(grid: "_Grid", queries: Any, keys: Any, values: Any) -> Any:
-    """Output and log-sum-exp (with an axis of one behind) of every query of a head."""
-    q, k, v = grid.rows(queries), grid.columns(keys), grid.columns(values)
+    """Output and log-sum-exp (with an axis of one behind) of every query of a head.
+
+    Whatever is taken from all scores of a query, softmax is the same; and if that is one of them, the score of the
+    query's own position, no sum is below 1. So no block is searched for its largest score. Only where a sum came out
+    too large that way is a block of queries computed again, with the largest.
+    """
+    q, k, v, own = grid.rows(queries), grid.columns(keys), grid.columns(values), grid.own_keys(keys)
 
     def query_block(row: Any, written: Any) -> Any:
         q_block = wide(q[row]) * q.shape[-1] ** -0.5
 
-        def tile(masked: bool, rows: slice, columns: slice, column: Any, state: Any) -> Any:
-            largest, total, out = state
-            scores = q_block[rows] @ wide(k[column, columns]).T
-            if masked:
-                scores = jnp.where(grid.visible(rows, columns, row, column), scores, -jnp.inf)
-            new_largest = jnp.maximum(largest, jnp.max(scores, axis=-1, keepdims=True))
-            reachable = jnp.where(jnp.isneginf(new_largest), 0, new_largest) if masked else new_largest
-            shrink, powers = jnp.exp(largest - reachable), jnp.exp(scores - reachable)
-            sums = powers @ jnp.ones_like(powers[0, :, None])  # as a product it is done by all cores
-            return new_largest, total * shrink + sums, out * shrink + powers @ wide(v[column, columns])
+        def again(state: Any) -> Any:
+            largest = _largest(grid, row, q_block, k, state[0])
+            return largest, *_sums(grid, row, q_block, k, v, largest)
 
-        def key_block(masked: bool, column: Any, state: Any) -> Any:
-            tiles = [
-                tile(masked, rows, columns, column, jax.tree.map(lambda x, rows=rows: x[rows], state))
-                for rows, columns in grid.tiles(masked)
-            ]
-            return jax.tree.map(lambda *parts: jnp.concatenate(parts), *tiles)
-
-        empty = jnp.zeros_like(q_block)
-        state = (empty[:, :1] - jnp.inf, empty[:, :1], empty)
-        largest, total, out = grid.over_columns(row, key_block, state)
+        offset = jnp.sum(q_block * wide(own[row]), axis=-1, keepdims=True)
+        state = offset, *_sums(grid, row, q_block, k, v, offset)
+        offset, total, out = jax.lax.cond(grid.in_all_heads(state[1] < _LARGEST_SUM), lambda state: state, again, state)
         safe = jnp.where(total == 0, 1, total)
-        log_sum = jnp.where(total == 0, jnp.inf, largest + jnp.log(safe))  # weights of exp(-inf) = 0 in the gradient
+        log_sum = jnp.where(total == 0, jnp.inf, offset + jnp.log(safe))  # weights of exp(-inf) = 0 in the gradient
         outs, log_sums = written
-        return outs.at[row].set((out / safe).astype(outs.dtype)), log_sums.at[row].set(log_sum)
+        return _put(outs, row, out / safe), _put(log_sums, row, log_sum)
 
     unwritten = jnp.zeros_like(q), jnp.zeros(q[..., :1].shape, wide(q).dtype)
     out, log_sum = jax.lax.fori_loop(0, grid.num_rows, query_block, unwritten)
     return grid.from_rows(out), grid.from_rows(log_sum)
+
+
+def _sums(grid: "_Grid", row: Any, q_block: Any, k: Any, v: Any, offset: Any) -> Any:
+    """The sums of exp(score - offset), and of that times the values, for a block of queries over all keys it sees."""
+
+    def key_block(masked: bool, column: Any, state: Any) -> Any:
+        parts = []
+        for rows, columns, scores in _scores(grid, masked, row, column, q_block, k):
+            powers = jnp.exp(scores - offset[rows])
+            sums = powers @ jnp.ones_like(powers[0, :, None])  # as a product it is done by all cores
+            parts.append((sums, powers @ wide(v[column, columns])))
+        sums, outs = map(jnp.concatenate, zip(*parts, strict=True))
+        return state[0] + sums, state[1] + outs
+
+    return grid.over_columns(row, key_block, (jnp.zeros_like(offset), jnp.zeros_like(q_block)))
+
+
+def _largest(grid: "_Grid", row: Any, q_block: Any, k: Any, offset: Any) -> Any:
+    """The largest score of each query of a block, where `offset` is one of its scores."""
+
+    def key_block(masked: bool, column: Any, state: Any) -> Any:
+        tiles = _scores(grid, masked, row, column, q_block, k)
+        return jnp.maximum(state, jnp.concatenate([jnp.max(x, axis=-1, keepdims=True) for _, _, x in tiles]))
+
+    return grid.over_columns(row, key_block, offset)
+
+
+def _scores(grid: "_Grid", masked: bool, row: Any, column: Any, q_block: Any, k: Any) -> Iterator[Any]:
+    """Of a pair of blocks its tiles: which rows and columns, and their scores."""
+    for rows, columns in grid.tiles(masked):
+        scores = q_block[rows] @ wide(k[column, columns]).T
+        if masked:
+            scores = jnp.where(grid.visible(rows, columns, row, column), scores, -jnp.inf)
+        yield rows, columns, scores
 
 
 def _backward(grid: "_Grid", queries: Any, keys: Any, values: Any, g: Any, log_sum: Any, delta: Any) -> Any:
@@ -148,22 +177,19 @@ def _backward(grid: "_Grid", queries: Any, keys: Any, values: Any, g: Any, log_s
 
         def key_block(masked: bool, column: Any, state: Any) -> Any:
             dq_block, dk, dv = state
-            dq_parts = []
-            for rows, columns in grid.tiles(masked):
+            dk_block, dv_block, dq_parts = dk[column], dv[column], []
+            for rows, columns, scores in _scores(grid, masked, row, column, q_block, k):
                 k_tile, v_tile = wide(k[column, columns]), wide(v[column, columns])
-                scores = q_block[rows] @ k_tile.T
-                if masked:
-                    scores = jnp.where(grid.visible(rows, columns, row, column), scores, -jnp.inf)
                 weights = jnp.exp(scores - total[rows])
                 dscores = weights * (g_block[rows] @ v_tile.T - correction[rows])
                 dq_parts.append(dscores @ k_tile)
-                dk = dk.at[column, :, columns].add(q_across[:, rows] @ dscores)
-                dv = dv.at[column, :, columns].add(g_across[:, rows] @ weights)
-            return dq_block + jnp.concatenate(dq_parts), dk, dv
+                dk_block = dk_block.at[:, columns].add(q_across[:, rows] @ dscores)
+                dv_block = dv_block.at[:, columns].add(g_across[:, rows] @ weights)
+            return dq_block + jnp.concatenate(dq_parts), _put(dk, column, dk_block), _put(dv, column, dv_block)
 
         dq, dk, dv = gradients
         dq_block, dk, dv = grid.over_columns(row, key_block, (jnp.zeros_like(q_block), dk, dv))
-        return dq.at[row].set((dq_block * scale).astype(dq.dtype)), dk, dv
+        return _put(dq, row, dq_block * scale), dk, dv
 
     across = jnp.zeros((*k.shape[:-2], k.shape[-1], k.shape[-2]), wide(k).dtype)
     dq, dk, dv = jax.lax.fori_loop(0, grid.num_rows, query_block, (jnp.zeros_like(q), across, across))
@@ -174,23 +200,34 @@ def _backward(grid: "_Grid", queries: Any, keys: Any, values: Any, g: Any, log_s
 class _Grid:
     """How T queries of a few heads and S keys fall into blocks, and which blocks see each other."""
 
-    def __init__(self, T: int, S: int, num_heads: int, causal: bool, window: int | None, block: int):
+    def __init__(
+        self, T: int, S: int, num_heads: int, causal: bool, window: int | None, block: int, axis_name: str | None = None
+    ):
+        """`axis_name` is that of the key heads where all are computed at once."""
         self.T, self.S, self.num_heads, self.causal, self.window = T, S, num_heads, causal, window
+        self.axis_name = axis_name
         self.row_size, self.column_size = min(block, T), min(block, S)
         self.num_rows, self.num_columns = -(-T // self.row_size), -(-S // self.column_size)
         squares = self.row_size == self.column_size and (S - T) % self.column_size == 0
         self.on_diagonal = squares and causal and window is None
 
+    def own_keys(self, keys: Any) -> Any:
+        """As `rows`: the key of each query's own position; if not causal, the first."""
+        own = (keys[self.S - self.T :] if self.causal else keys[:1])[:, None]
+        return self.rows(jnp.broadcast_to(own, (self.T, self.num_heads, keys.shape[-1])))
+
+    def in_all_heads(self, condition: Any) -> Any:
+        """Whether it holds everywhere, of all heads at once: of each by itself, `cond` would compute both branches."""
+        holds = jnp.all(condition)
+        return holds if self.axis_name is None else jax.lax.pmin(holds.astype(int), self.axis_name) > 0
+
     def rows(self, x: Any, fill: float = 0.0) -> Any:
-        """(G, T, X) as blocks (num_rows, R, X), each query's heads side by side, the last block filled up."""
-        x = _pad(x, self.num_rows * self.row_size, fill)
-        blocks = x.reshape(x.shape[0], self.num_rows, self.row_size, x.shape[-1])
-        return jnp.moveaxis(blocks, 0, 2).reshape(self.num_rows, -1, x.shape[-1])
+        """(T, G, X) as blocks (num_rows, R, X), each query's heads side by side, the last block filled up."""
+        return _pad(x, self.num_rows * self.row_size, fill).reshape(self.num_rows, -1, x.shape[-1])
 
     def from_rows(self, blocks: Any) -> Any:
         """What `rows` was given."""
-        x = blocks.reshape(self.num_rows * self.row_size, self.num_heads, blocks.shape[-1])
-        return jnp.moveaxis(x, 1, 0)[:, : self.T]
+        return blocks.reshape(-1, self.num_heads, blocks.shape[-1])[: self.T]
 
     def columns(self, x: Any) -> Any:
         """(S, X) as blocks (num_columns, columns, X), the last one filled up with zeros."""
@@ -205,6 +242,9 @@ class _Grid:
 
         Only the blocks at an edge of what is seen need a mask.
         """
+        if self.on_diagonal:
+            column = row + (self.S - self.T) // self.column_size
+            return jax.lax.fori_loop(0, column, partial(key_block, False), key_block(True, column, state))
         first: Any = self.S - self.T + row * self.row_size if self.causal else self.S - 1
         last: Any = jnp.minimum(first + self.row_size, self.S) - 1 if self.causal else self.S - 1
         high: Any = last // self.column_size + 1
@@ -223,27 +263,32 @@ class _Grid:
     def tiles(self, masked: bool) -> list[tuple[slice, slice]]:
         """What of a pair of blocks is computed: rows of the queries, and the keys for them.
 
-        All of it; where the diagonal cuts the pair from corner to corner, not the quarter above it.
+        All of it; where the diagonal cuts the pair from corner to corner four strips, each up to where its rows see.
         """
-        half = self.row_size // 2
-        everything = slice(None)
-        if not (masked and self.on_diagonal and half):
-            return [(everything, everything)]
-        middle = half * self.num_heads
-        return [(slice(0, middle), slice(0, half)), (slice(middle, None), everything)]
+        if not (masked and self.on_diagonal):
+            return [(slice(None), slice(None))]
+        bounds = sorted({self.row_size * strip // _STRIPS for strip in range(_STRIPS + 1)})
+        return [(slice(low * self.num_heads, high * self.num_heads), slice(high)) for low, high in pairwise(bounds)]
 
     def visible(self, rows: slice, columns: slice, row: Any, column: Any) -> Any:
         """Which of a tile's queries may look at which of its keys."""
-        key_position = column * self.column_size + jnp.arange(self.column_size)[columns]
-        visible = key_position < self.S
+        query = jnp.repeat(jnp.arange(self.row_size), self.num_heads)[rows, None]
+        key = jnp.arange(self.column_size)[columns]
+        if self.on_diagonal:  # and so the same in every block, and known beforehand
+            return key <= query
+        query, key = query + self.S - self.T + row * self.row_size, key + column * self.column_size
+        visible = key < self.S
         if self.causal:
-            of_rows = jnp.repeat(jnp.arange(self.row_size), self.num_heads)[rows, None]
-            query_position = self.S - self.T + row * self.row_size + of_rows
-            visible = visible & (key_position <= query_position)
+            visible &= key <= query
             if self.window is not None:
-                visible &= key_position > query_position - self.window
+                visible &= key > query - self.window
         return visible
 
 
+def _put(blocks: Any, index: Any, block: Any) -> Any:
+    """`blocks.at[index].set(block)` without a thought for an index that is not there, which takes time in a loop."""
+    return jax.lax.dynamic_update_index_in_dim(blocks, block.astype(blocks.dtype), index, 0)
+
+
 def _pad(x: Any, length: int, fill: float) -> Any:
-    return jnp.pad(x, [(0, 0)] * (x.ndim - 2) + [(0, length - x.shape[-2]), (0, 0)], constant_values=fill)
+    return jnp.pad(x, [(0, length - len(x))] + [(0, 0)] * (x.ndim - 1), constant_values=fill)
