@@ -3,6 +3,7 @@
 import json
 import shutil
 from dataclasses import replace
+from functools import cache
 
 import jax
 import numpy as np
@@ -32,6 +33,7 @@ from tests.strategies import normal
 CONFIG = Config(13, 2, 12, 3, 1, 4, 5, context_length=16, moe=MoEConfig(4, k=2, balance_weight=0.1))
 SWITCH = replace(CONFIG, moe=MoEConfig(4, k=1, capacity_factor=1.0, z_weight=0.1))
 SIDES = [(reference, reference_cache), (accelerated, accelerated_cache)]
+BARE = {"balance_weight": 0.0, "z_weight": 0.0, "k": 1}  # a run with no loss for balance
 each_side = pytest.mark.parametrize(("side", "cache"), SIDES, ids=["reference", "accelerated"])
 
 
@@ -184,11 +186,25 @@ def run_settings(folder, **experts):
     return given | {"model": {**model, "moe": {"num_experts": 4, "balance_weight": 0.05, **experts}}}
 
 
-@pytest.fixture
-def trained(tmp_path):
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """A run of given experts, made when it is first asked for: its folder, and what it says at the end."""
+
+    @cache
     def run(**experts):
-        settings = run_settings(tmp_path, **experts)
-        return tmp_path / "out", train(parse_config(settings), say=lambda _: None)
+        folder = tmp_path_factory.mktemp("run")
+        return folder / "out", train(parse_config(run_settings(folder, **experts)), say=lambda _: None)
+
+    return run
+
+
+@pytest.fixture
+def trained(runs, tmp_path):
+    """The same in a folder of the test's own."""
+
+    def run(**experts):
+        folder, summary = runs(**experts)
+        return shutil.copytree(folder, tmp_path / "out", dirs_exist_ok=True), summary
 
     return run
 
@@ -223,19 +239,18 @@ def test_a_step_says_how_uneven_the_loads_are_and_moves_the_bias_against_them(tm
         np.testing.assert_allclose(layer["moe"]["selection_bias"], expected, atol=1e-7)
 
 
-def test_without_a_loss_the_bias_alone_evens_the_loads_out(trained):
+def test_without_a_loss_the_bias_alone_evens_the_loads_out(runs):
     def last_loads(**experts):
-        folder, _ = trained(balance_weight=0.0, z_weight=0.0, k=1, **experts)
+        folder, _ = runs(**BARE, **experts)
         loads = [record["max_load"] for record in read_metrics(folder / "metrics.jsonl")]
-        shutil.rmtree(folder)
         return np.mean(loads[-8:])
 
     assert last_loads() > 1.7  # of 4, where one expert has all; it came to 1.91
     assert last_loads(bias_rate=0.01) < 1.5  # 1.28
 
 
-def test_a_bias_is_kept_in_the_folder(trained):
-    folder, _ = trained(bias_rate=0.01)
+def test_a_bias_is_kept_in_the_folder(runs):
+    folder, _ = runs(**BARE, bias_rate=0.01)
     model = load_model(folder, backend="reference")
     assert model.config.moe.bias_rate == 0.01
     [bias] = [layer["moe"]["selection_bias"] for layer in model.params["layers"]]
@@ -245,10 +260,9 @@ def test_a_bias_is_kept_in_the_folder(trained):
     assert settings["model_type"] == "minillm_moe"  # Mixtral would leave the bias out
 
 
-def test_a_run_goes_on_bit_for_bit(tmp_path, monkeypatch):
-    whole = parse_config(run_settings(tmp_path) | {"out": str(tmp_path / "whole")})
-    train(whole, say=lambda _: None)
-    broken = replace(whole, out=str(tmp_path / "broken"))
+def test_a_run_goes_on_bit_for_bit(runs, tmp_path, monkeypatch):
+    whole, _ = runs()
+    broken = parse_config(run_settings(tmp_path))
 
     class Enough(Exception):
         pass
@@ -267,14 +281,14 @@ def test_a_run_goes_on_bit_for_bit(tmp_path, monkeypatch):
         with pytest.raises(Enough):
             train(broken, say=lambda _: None)
     train(broken, start="resume", say=lambda _: None)
-    files = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("whole", "broken")]
+    files = [(folder / "model.safetensors").read_bytes() for folder in (whole, tmp_path / "out")]
     assert files[0] == files[1]
 
 
-def test_a_run_with_experts_does_not_go_on_without(tmp_path):
+def test_a_run_with_experts_does_not_go_on_without(trained, tmp_path):
+    trained()
     with_experts = parse_config(run_settings(tmp_path))
-    train(replace(with_experts, steps=4, schedule="constant"), say=lambda _: None)
-    without = replace(with_experts, schedule="constant", model=replace(with_experts.model, moe=None))
+    without = replace(with_experts, model=replace(with_experts.model, moe=None))
     with pytest.raises(InputError, match=r"was begun with model.moe\.balance_weight 0.05, not None"):
         train(without, start="resume", say=lambda _: None)
 
