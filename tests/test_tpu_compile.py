@@ -63,8 +63,8 @@ def test_attention_compiles_for_a_v5e_and_keeps_its_scores_on_the_chip():
     assert run.returncode == 0, run.stderr[-2000:]
     sizes = json.loads(run.stdout.strip().splitlines()[-1])
     assert sizes["kernel"] == 0
-    assert sizes["blockwise"] < 2_000_000  # beside 268 MB for the scores of 8 heads
-    assert sizes["scores"] > 100 * sizes["blockwise"]
+    assert sizes["blockwise"] < 16_000_000  # a block's scores, should they be computed again; 268 MB for all of 8 heads
+    assert sizes["scores"] > 15 * sizes["blockwise"]
     assert sizes["kernel gradient"] < sizes["scores"] / 3
     assert sizes["splash"] < 2_000_000
     assert sizes["splash gradient"] < sizes["scores"] / 3

@@ -117,7 +117,8 @@ def _forward(grid: "_Grid", queries: Any, keys: Any, values: Any) -> Any:
             largest = _largest(grid, row, q_block, k, state[0])
             return largest, *_sums(grid, row, q_block, k, v, largest)
 
-        offset = jnp.sum(q_block * wide(own[row]), axis=-1, keepdims=True)
+        by_position = q_block.reshape(grid.row_size, grid.num_heads, -1)
+        offset = jnp.sum(by_position * wide(own[row])[:, None], axis=-1).reshape(-1, 1)
         state = offset, *_sums(grid, row, q_block, k, v, offset)
         offset, total, out = jax.lax.cond(grid.in_all_heads(state[1] < _LARGEST_SUM), lambda state: state, again, state)
         safe = jnp.where(total == 0, 1, total)
@@ -212,9 +213,9 @@ class _Grid:
         self.on_diagonal = squares and causal and window is None
 
     def own_keys(self, keys: Any) -> Any:
-        """As `rows`: the key of each query's own position; if not causal, the first."""
-        own = (keys[self.S - self.T :] if self.causal else keys[:1])[:, None]
-        return self.rows(jnp.broadcast_to(own, (self.T, self.num_heads, keys.shape[-1])))
+        """(num_rows, row_size, H): the key of each query's own position; if not causal, the first."""
+        own = keys[self.S - self.T :] if self.causal else jnp.broadcast_to(keys[:1], (self.T, keys.shape[-1]))
+        return _pad(own, self.num_rows * self.row_size, 0.0).reshape(self.num_rows, self.row_size, -1)
 
     def in_all_heads(self, condition: Any) -> Any:
         """Whether it holds everywhere, of all heads at once: of each by itself, `cond` would compute both branches."""
