@@ -264,7 +264,7 @@ def test_the_module_is_off_on_merged_and_swapped():
     np.testing.assert_array_equal(model(TOKENS), plain)
     model.on = True
     model.merge()
-    within = 1e-5 if jax.default_backend() == "cpu" else 2e-5  # an H200's rounding came to 1.03e-5
+    within = 2e-5  # through a whole model; its rounding came to 1.03e-5 on an H200, 1.45e-5 with JAX 0.12 on a CPU
     np.testing.assert_allclose(model(TOKENS), on, atol=within * np.abs(on).max())
     with pytest.raises(InputError, match="the adapter is merged already; unmerge it first"):
         model.merge()
