@@ -65,6 +65,18 @@ def test_the_gradient_is_that_of_attention(problem):
             np.testing.assert_allclose(got, expected, atol=1e-10 * max(1, np.abs(expected).max()))
 
 
+def assert_it_is_attention(query, key, value, upstream, causal, window, scale=1):
+    """In blocks of 4, in float64: the values, and the gradients of the form in one block, which grow with `scale`."""
+    mask = visible(query, key, causal, window)
+    with jax.enable_x64(True):
+        arrays = [jnp.asarray(x) for x in (query, key, value)]
+        got, ours = jax.vjp(lambda *a: accelerated.flash_attention(*a, causal, window, 4), *arrays)
+        np.testing.assert_allclose(got, scaled_dot_product_attention(query, key, value, mask), atol=1e-12 * scale)
+        _, plain = scaled_dot_product_attention_vjp(query, key, value, mask)
+        for mine, expected in zip(ours(jnp.asarray(upstream)), plain(upstream), strict=True):
+            np.testing.assert_allclose(mine, expected, atol=1e-11 * scale)
+
+
 @pytest.mark.parametrize(
     ("T", "S", "causal", "window"),
     [
@@ -80,14 +92,7 @@ def test_the_gradient_is_that_of_attention(problem):
 def test_where_the_diagonal_falls_does_not_matter(T, S, causal, window):
     """Blocks of 4, two query heads to a key head: the values, and the gradients of the form in one block."""
     query, key, value, upstream = (normal(i, 1, t, n, 8) for i, (t, n) in enumerate([(T, 4), (S, 2), (S, 2), (T, 4)]))
-    mask = visible(query, key, causal, window)
-    with jax.enable_x64(True):
-        arrays = [jnp.asarray(x) for x in (query, key, value)]
-        got, ours = jax.vjp(lambda *a: accelerated.flash_attention(*a, causal, window, 4), *arrays)
-        np.testing.assert_allclose(got, scaled_dot_product_attention(query, key, value, mask), atol=1e-12)
-        _, plain = scaled_dot_product_attention_vjp(query, key, value, mask)
-        for mine, expected in zip(ours(jnp.asarray(upstream)), plain(upstream), strict=True):
-            np.testing.assert_allclose(mine, expected, atol=1e-11)
+    assert_it_is_attention(query, key, value, upstream, causal, window)
 
 
 @pytest.mark.parametrize("scale", [1, 30, 1000])
@@ -95,14 +100,7 @@ def test_where_the_diagonal_falls_does_not_matter(T, S, causal, window):
 def test_scores_far_above_a_query_s_own_do_not_overflow(scale, causal, window):
     """exp(score - own) is up to e^1000 here: such a block is computed again, with its largest score."""
     query, key, value, upstream = (normal(i, 1, 11, n, 8) for i, n in enumerate([4, 2, 2, 4]))
-    query, mask = scale * query, visible(query, key, causal, window)
-    with jax.enable_x64(True):
-        arrays = [jnp.asarray(x) for x in (query, key, value)]
-        got, ours = jax.vjp(lambda *a: accelerated.flash_attention(*a, causal, window, 4), *arrays)
-        np.testing.assert_allclose(got, scaled_dot_product_attention(query, key, value, mask), atol=1e-11)
-        _, plain = scaled_dot_product_attention_vjp(query, key, value, mask)
-        for mine, expected in zip(ours(jnp.asarray(upstream)), plain(upstream), strict=True):
-            np.testing.assert_allclose(mine, expected, atol=1e-11 * scale)
+    assert_it_is_attention(scale * query, key, value, upstream, causal, window, scale)
 
 
 def test_not_a_number_stays_where_it_is_seen():
