@@ -21,7 +21,7 @@ from minillm.data.batches import Batches
 from minillm.data.shakespeare import shakespeare
 from minillm.errors import DownloadError
 from minillm.reference import optimizer
-from minillm.reference.losses import language_model_loss_vjp
+from minillm.reference.loss import language_model_loss_vjp
 from minillm.training.config import ModelShape, TrainConfig
 from minillm.training.mesh import make_mesh, parameter_sharding, place_rows
 from minillm.training.step import TrainState, first_params, init_state, make_step

@@ -116,7 +116,7 @@ from minillm.accelerated.losses import cross_entropy
 from minillm.accelerated.transformer import transformer
 from minillm.config import LoRAConfig
 from minillm.pretrained.model_files import open_model
-from minillm.reference.losses import language_model_loss_vjp
+from minillm.reference.loss import language_model_loss_vjp
 
 base = open_model("base")
 config, params = base.config, base.params

@@ -79,8 +79,8 @@ TWINS = (
     Twin("losses", "cross_entropy", gradient=("logits",)),
     # A composition of the two above: the gradient's comparer holds its value as well.
     Twin("transformer", "transformer_with_auxiliary_loss", float32=1e-5),
-    Twin("losses", "language_model_loss", float32=2e-6, generic=False, gradient=("params",)),
-    Twin("scaling_fit", "huber_objective", batched=False, gradient=("five",)),
+    Twin("loss", "language_model_loss", float32=2e-6, generic=False, gradient=("params",)),
+    Twin("huber", "huber_objective", batched=False, gradient=("five",)),
     Twin("gates", "softmax_gates", gradient=("router_logits",)),
     Twin("gates", "softmax_after_top_k_gates", gradient=("router_logits",)),
     Twin("gates", "router_gates", gradient=("router_logits",)),

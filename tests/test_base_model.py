@@ -10,7 +10,7 @@ from minillm.data.text import split_text
 from minillm.errors import DownloadError
 from minillm.pretrained.language_model import LanguageModel
 from minillm.pretrained.model_files import SHIPPED_MODELS, open_model
-from minillm.reference.losses import language_model_loss
+from minillm.reference.loss import language_model_loss
 from minillm.training.settings import read_config
 
 FOLDER = SHIPPED_MODELS["base"]

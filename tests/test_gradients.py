@@ -16,13 +16,8 @@ from minillm.reference import losses as reference_losses
 from minillm.reference.activations import gelu_tanh_vjp, gelu_vjp, silu_vjp
 from minillm.reference.attention import attention_naive, causal_mask, scaled_dot_product_attention_vjp
 from minillm.reference.linear import embedding, embedding_vjp, linear, linear_vjp
-from minillm.reference.losses import (
-    IGNORED,
-    cross_entropy,
-    cross_entropy_vjp,
-    language_model_loss,
-    language_model_loss_vjp,
-)
+from minillm.reference.loss import language_model_loss, language_model_loss_vjp
+from minillm.reference.losses import IGNORED, cross_entropy, cross_entropy_vjp
 from minillm.reference.mlp import mlp_vjp
 from minillm.reference.norm import layer_norm_vjp, rms_norm_vjp
 from minillm.reference.rotary import rotary_embedding, rotary_embedding_vjp

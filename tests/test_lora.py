@@ -21,7 +21,7 @@ from minillm.errors import InputError
 from minillm.parameter_paths import leaf_at, linear_paths, target_paths
 from minillm.reference import lora as reference
 from minillm.reference import transformer as reference_transformer
-from minillm.reference.losses import language_model_loss_vjp
+from minillm.reference.loss import language_model_loss_vjp
 from minillm.reference.optimizer import adamw_init, adamw_update
 from tests.strategies import normal, seeds
 

@@ -12,7 +12,7 @@ import pytest
 from minillm.accelerated import cache as accelerated_cache
 from minillm.accelerated import optimizer as accelerated_optimizer
 from minillm.accelerated import transformer as accelerated
-from minillm.accelerated.losses import language_model_loss as accelerated_loss
+from minillm.accelerated.loss import language_model_loss as accelerated_loss
 from minillm.config import TINY, Config, MoEConfig
 from minillm.errors import InputError, ModelFileError
 from minillm.pretrained.language_model import load_model
@@ -20,7 +20,8 @@ from minillm.pretrained.llama_folder import read_llama_folder
 from minillm.reference import cache as reference_cache
 from minillm.reference import optimizer as reference_optimizer
 from minillm.reference import transformer as reference
-from minillm.reference.losses import cross_entropy, language_model_loss, language_model_loss_vjp
+from minillm.reference.loss import language_model_loss, language_model_loss_vjp
+from minillm.reference.losses import cross_entropy
 from minillm.reference.moe import auxiliary_loss
 from minillm.reference.norm import rms_norm
 from minillm.training.loop import train

@@ -12,14 +12,8 @@ from minillm.accelerated import scaling_laws as fast_laws
 from minillm.config import TINY, Config
 from minillm.data.random_walk import entropy_rate, is_connected, random_graph, random_walks, visiting_shares
 from minillm.errors import InputError
-from minillm.reference.scaling_fit import (
-    STARTS,
-    fit_chinchilla,
-    fit_power_law,
-    huber_objective,
-    isoflop_minimum,
-    minimise,
-)
+from minillm.reference.huber import huber_objective
+from minillm.reference.scaling_fit import STARTS, fit_chinchilla, fit_power_law, isoflop_minimum, minimise
 from minillm.reference.scaling_laws import (
     BESIROGLU,
     HOFFMANN,

@@ -18,7 +18,7 @@ from jax.experimental.compilation_cache import compilation_cache
 
 from minillm.errors import DeviceError, InputError, MinillmError
 from minillm.pretrained.language_model import load_model
-from minillm.reference.losses import language_model_loss
+from minillm.reference.loss import language_model_loss
 from minillm.training import loop
 from minillm.training.config import TrainConfig
 from minillm.training.corpus import load_corpus

@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 
 from minillm.accelerated import optimizer as accelerated_optimizer
-from minillm.accelerated.losses import language_model_loss
+from minillm.accelerated.loss import language_model_loss
 from minillm.accelerated.schedules import warmup_cosine as accelerated_schedule
 from minillm.config import Config
 from minillm.data.batches import Batches
 from minillm.reference import optimizer as reference_optimizer
-from minillm.reference.losses import language_model_loss_vjp
+from minillm.reference.loss import language_model_loss_vjp
 from minillm.reference.schedules import warmup_cosine
 from minillm.reference.transformer import init_params
 

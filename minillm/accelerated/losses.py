@@ -7,9 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
-from minillm.accelerated.transformer import Params, transformer_with_auxiliary_loss
-from minillm.axes import Tokens, checked, wide
-from minillm.config import Config
+from minillm.axes import checked, wide
 from minillm.errors import InputError
 
 Logits = Float[Any, "*batch T V"]
@@ -24,13 +22,6 @@ def cross_entropy(logits: Logits, labels: Labels) -> Loss:
     """As the reference, where the labels are known; inside `jit` one outside the vocabulary gives NaN."""
     _check_labels(labels, logits.shape[-1])
     return _cross_entropy(logits, labels)
-
-
-@checked
-def language_model_loss(params: Params, tokens: Tokens, labels: Labels, config: Config) -> Loss:
-    """As the reference."""
-    logits, auxiliary = transformer_with_auxiliary_loss(params, tokens, config)
-    return cross_entropy(logits, labels) + auxiliary
 
 
 @jax.custom_vjp

@@ -13,12 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
+from minillm.accelerated.huber import Five, Points, huber_objective
 from minillm.accelerated.scaling_laws import Chinchilla
-from minillm.axes import checked
-from minillm.errors import InputError
 
-Five = Float[Any, "*starts five"]
-Points = Float[Any, "points"]
 STARTS = np.array(list(product((-0.5, 0.5), (5.0, 10.0, 15.0), (5.0, 10.0, 15.0), (0.5, 1.0), (0.5, 1.0))))
 GRADIENT_TOLERANCE = 1e-5
 VALUE_TOLERANCE = 2.2e-9
@@ -34,21 +31,6 @@ class Descent(NamedTuple):
     inverse_hessian: Float[Any, "*starts five five"]
     iterations: Int[Any, "*starts"]
     running: Any
-
-
-@checked
-def huber_objective(
-    five: Five, log_size: Points, log_tokens: Points, log_loss: Points, delta: float = 1e-3, reduction: str = "sum"
-) -> Float[Any, "*starts"]:
-    """As the reference."""
-    if reduction not in ("sum", "mean"):
-        raise InputError(f"huber_objective: reduction is {reduction!r}; choose sum or mean.")
-    e, a, b, alpha, beta = (five[..., i, None] for i in range(5))
-    terms = jnp.stack([e + 0 * log_size, a - alpha * log_size, b - beta * log_tokens])
-    residual = jax.nn.logsumexp(terms, axis=0) - log_loss
-    cut = jnp.clip(residual, -delta, delta)
-    each = cut * (residual - cut / 2)
-    return each.sum(-1) if reduction == "sum" else each.mean(-1)
 
 
 def minimise(value_and_slope: Callable[[Five], tuple[Any, Five]], starts: Five, max_iterations: int = 500) -> Descent:

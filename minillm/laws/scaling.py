@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from minillm.laws import agree, law, several
 from minillm.laws.strategies import arrays, row_shapes
 from minillm.reference import scaling_fit
+from minillm.reference.huber import huber_objective
 
 
 def fit_power_law(x: np.ndarray, losses: np.ndarray, irreducible: float) -> tuple[float, float]:
@@ -28,7 +29,7 @@ def huber(residuals: np.ndarray, delta: float) -> np.ndarray:
     """
     five = np.array([0.0, -1e3, -1e3, 1.0, 1.0])  # E = 1 and nothing else, so the prediction's logarithm is 0
     one = np.zeros(1)
-    found = [scaling_fit.huber_objective(five, one, one, np.array([-r]), delta) for r in residuals.ravel()]
+    found = [huber_objective(five, one, one, np.array([-r]), delta) for r in residuals.ravel()]
     return np.reshape(found, residuals.shape)
 
 

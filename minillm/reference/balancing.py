@@ -57,7 +57,12 @@ def load_balancing_loss(router_logits: RouterLogits, experts: Experts, token_mas
     >>> float(load_balancing_loss(np.zeros((2, 2)), np.array([[0], [1]])))
     1.0
     """
-    return load_balancing_loss_vjp(router_logits, experts, token_mask)[0]
+    E, real = router_logits.shape[-1], real_tokens(router_logits, token_mask)
+    probabilities = softmax(wide(np.where(real[:, None], router_logits, 0)))
+    n = max(np.sum(real), 1)
+    load = expert_loads(experts, E, real) / (n * experts.shape[-1])
+    mean_probabilities = np.sum(np.where(real[:, None], probabilities, 0), axis=0) / n
+    return np.asarray(E * np.sum(load * mean_probabilities), router_logits.dtype)
 
 
 @checked
@@ -93,7 +98,11 @@ def router_z_loss(router_logits: RouterLogits, token_mask: TokenMask | None = No
     >>> round(float(router_z_loss(np.array([[0.0, 0.0]]))), 4)  # (ln 2)^2
     0.4805
     """
-    return router_z_loss_vjp(router_logits, token_mask)[0]
+    real = real_tokens(router_logits, token_mask)
+    logits = wide(np.where(real[:, None], router_logits, 0))
+    largest = np.max(logits, axis=-1, keepdims=True)
+    log_sums = np.where(real, np.log(np.sum(np.exp(logits - largest), axis=-1)) + largest[:, 0], 0)
+    return np.asarray(np.sum(log_sums * log_sums) / max(np.sum(real), 1), router_logits.dtype)
 
 
 @checked

@@ -44,7 +44,9 @@ def lora_linear(
     >>> lora_linear(np.array([1.0, 2.0]), np.eye(2), np.array([[1.0], [1.0]]), np.array([[0.0, 1.0]]), 0.5)
     array([1. , 3.5])
     """
-    return lora_linear_vjp(x, weight, lora_a, lora_b, scale, keep, dropout)[0]
+    dropped = x if keep is None else np.where(keep, x / (1 - dropout), 0).astype(x.dtype)
+    inner = dropped @ lora_a
+    return x @ weight + np.asarray(scale, inner.dtype) * inner @ lora_b
 
 
 @checked

@@ -92,7 +92,8 @@ def low_rank_approximation(matrix: Matrices, rank: int) -> Matrices:
            [0., 3., 0.],
            [0., 0., 0.]])
     """
-    return low_rank_approximation_vjp(matrix, rank)[0]
+    u, s, vt = truncated_svd(matrix, rank)
+    return (u * s[..., None, :]) @ vt
 
 
 @checked

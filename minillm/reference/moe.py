@@ -17,9 +17,15 @@ from jaxtyping import Bool, Float, Int
 from minillm.axes import checked, wide
 from minillm.config import MoEConfig
 from minillm.errors import InputError
-from minillm.reference.balancing import expert_loads, load_balancing_loss_vjp, router_z_loss_vjp
+from minillm.reference.balancing import (
+    expert_loads,
+    load_balancing_loss,
+    load_balancing_loss_vjp,
+    router_z_loss,
+    router_z_loss_vjp,
+)
 from minillm.reference.experts import feed_forward, feed_forward_vjp, mixture, mixture_vjp
-from minillm.reference.gates import noisy_logits_vjp, router_gates_vjp
+from minillm.reference.gates import noisy_logits, noisy_logits_vjp, router_gates_vjp
 from minillm.reference.linear import linear_vjp
 from minillm.reference.routing import route
 
@@ -133,7 +139,11 @@ def auxiliary_loss(
     >>> float(auxiliary_loss(np.zeros((7, 3)), params, config))
     1.0
     """
-    return auxiliary_loss_vjp(x, params, config, token_mask, noise)[0]
+    rows, real = _rows(x, token_mask)
+    logits = _logits(rows, params, noise)
+    experts = route(logits, config, real, params.get("selection_bias")).experts
+    balance, z = load_balancing_loss(logits, experts, real), router_z_loss(logits, real)
+    return np.asarray(config.balance_weight * balance + config.z_weight * z, x.dtype)
 
 
 @checked
@@ -191,7 +201,10 @@ def _to_input(dx: Any, real: Any, x: Vectors) -> Vectors:
 
 
 def _logits(rows: Float[Any, "T D"], params: Params, noise: Noise | None) -> Float[Any, "T E"]:
-    return _logits_vjp(rows, params, noise)[0]
+    logits = wide(rows) @ wide(params["router"])
+    if noise is None:
+        return logits
+    return noisy_logits(logits, wide(rows) @ _noise_weights(params, logits, noise), noise)
 
 
 def _logits_vjp(rows: Float[Any, "T D"], params: Params, noise: Noise | None) -> tuple[Any, Callable[..., Any]]:

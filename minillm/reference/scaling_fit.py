@@ -1,12 +1,9 @@
 """Fitting scaling laws: from losses of small models to constants, and from constants to a size.
 
-    prediction   log L^ = LSE(log A - alpha log N, log B - beta log D, log E)      (Hoffmann et al. 2022, eq. 3)
-    objective    sum over runs of Huber_delta(log L^ - log L),  delta = 1e-3
-
-LSE is log-sum-exp, with the largest term taken out first. The Huber loss is a square near 0 and a line beyond delta,
-so a failed run pulls no harder than its sign. Whether the runs' losses are summed or averaged changes nothing about
-the minimum; but an optimiser stops where value and slope change by less than a fixed amount, and an average is smaller
-by the number of runs. Besiroglu et al. (2024) found that this is how the published constants came about.
+The constants are those that make `huber_objective` smallest (Hoffmann et al. 2022, section 3.3). Whether the runs'
+losses are summed or averaged changes nothing about the minimum; but an optimiser stops where value and slope change by
+less than a fixed amount, and an average is smaller by the number of runs. Besiroglu et al. (2024) found that this is how
+the published constants came about.
 
 The optimiser is BFGS from many starts at once, each with its own approximation of the inverse Hessian, ending by the
 two rules of L-BFGS-B. The starts are some of Hoffmann's 4,500.
@@ -19,12 +16,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from minillm.axes import checked
 from minillm.errors import InputError
+from minillm.reference.huber import Five, Points, huber_objective_vjp
 from minillm.reference.scaling_laws import Chinchilla
 
-Five = Float[Any, "*starts five"]  # log E, log A, log B, alpha, beta
-Points = Float[Any, "points"]
 STARTS = np.array(list(product((-0.5, 0.5), (5.0, 10.0, 15.0), (5.0, 10.0, 15.0), (0.5, 1.0), (0.5, 1.0))))
 GRADIENT_TOLERANCE = 1e-5  # the largest slope at which a start counts as arrived, as in SciPy's L-BFGS-B
 VALUE_TOLERANCE = 2.2e-9  # or the smallest gain of a step that is worth another, likewise
@@ -52,47 +47,6 @@ class PowerLaw(NamedTuple):
     def __call__(self, x: Any) -> Any:
         """The loss at `x`."""
         return self.irreducible + np.exp(self.intercept - self.exponent * np.log(x))
-
-
-@checked
-def huber_objective(
-    five: Five, log_size: Points, log_tokens: Points, log_loss: Points, delta: float = 1e-3, reduction: str = "sum"
-) -> Float[Any, "*starts"]:
-    """How far five constants are from the runs; the `reduction` is "sum", or "mean" to see what that does.
-
-    >>> exact = np.array([1.0, np.log(4.0), np.log(9.0), 1.0, 1.0])  # E = e, A = 4, B = 9, alpha = beta = 1
-    >>> off = huber_objective(exact, np.ones(1), np.ones(1), np.log([np.e + 13 / np.e]) + 0.1)
-    >>> round(float(off), 12)  # delta (0.1 - delta / 2)
-    9.95e-05
-    """
-    return huber_objective_vjp(five, log_size, log_tokens, log_loss, delta, reduction)[0]
-
-
-@checked
-def huber_objective_vjp(
-    five: Five, log_size: Points, log_tokens: Points, log_loss: Points, delta: float = 1e-3, reduction: str = "sum"
-) -> tuple[Float[Any, "*starts"], Callable[[Any], tuple[Five]]]:
-    """`huber_objective` and its gradient by the constants, in the form of `jax.vjp`.
-
-    The slope of Huber is the residual, cut off at +-delta; that of LSE by its terms is their softmax p. The terms are
-    log E, log A - alpha log N and log B - beta log D, so alpha has the slope -p_A log N, and beta -p_B log D.
-    """
-    if reduction not in ("sum", "mean"):
-        raise InputError(f"huber_objective: reduction is {reduction!r}; choose sum or mean.")
-    e, a, b, alpha, beta = (five[..., i, None] for i in range(5))
-    terms = np.stack([e + 0 * log_size, a - alpha * log_size, b - beta * log_tokens])
-    largest = terms.max(0)
-    powers = np.exp(terms - largest)
-    total = powers.sum(0)
-    residual = largest + np.log(total) - log_loss
-    cut = np.clip(residual, -delta, delta)
-    weight = np.asarray(1 / len(log_loss) if reduction == "mean" else 1, five.dtype)
-
-    def vjp(g: Any) -> tuple[Five]:
-        to_e, to_a, to_b = powers / total * (cut * weight * g[..., None])
-        return (np.stack([x.sum(-1) for x in (to_e, to_a, to_b, -to_a * log_size, -to_b * log_tokens)], -1),)
-
-    return weight * (cut * (residual - cut / 2)).sum(-1), vjp
 
 
 def minimise(value_and_slope: Callable[[Five], tuple[Any, Five]], starts: Five, max_iterations: int = 500) -> Descent:

@@ -25,7 +25,7 @@ from minillm.reference.attention import AttentionWeights, causal_mask, multi_hea
 from minillm.reference.cache import KVCache, check_capacity
 from minillm.reference.linear import embedding, embedding_vjp, linear_vjp
 from minillm.reference.mlp import swiglu, swiglu_vjp
-from minillm.reference.moe import auxiliary_loss_vjp, init_moe_params, moe, moe_loads, moe_vjp
+from minillm.reference.moe import auxiliary_loss, auxiliary_loss_vjp, init_moe_params, moe, moe_loads, moe_vjp
 from minillm.reference.norm import rms_norm, rms_norm_vjp
 from minillm.reference.rotary import rotary_cos_sin
 
@@ -109,7 +109,16 @@ def transformer_with_auxiliary_loss(
     >>> float(transformer_with_auxiliary_loss(init_params(TINY, np.random.default_rng(0)), np.array([1]), TINY)[1])
     0.0
     """
-    return transformer_with_auxiliary_loss_vjp(params, tokens, config)[0]
+    check_tokens(tokens, config)
+    x, T = embedding(params["embedding"], tokens), tokens.shape[-1]
+    rotation, mask = rotation_of(np.arange(T), config, x.dtype), causal_mask(T, T, window=config.sliding_window)
+    auxiliary = np.zeros((), x.dtype)
+    for layer in params["layers"]:
+        x, normed, _ = _attended(x, layer, mask, rotation, config)
+        if config.moe:
+            auxiliary = auxiliary + auxiliary_loss(normed, layer["moe"], config.moe)
+        x = x + _feed_forward(normed, layer, config, False)
+    return unembed(params, rms_norm(x, params["final_norm"], config.norm_eps)), auxiliary.astype(x.dtype)
 
 
 @checked
