@@ -14,8 +14,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from minillm.accelerated.flash_attention import flash_attention
-from minillm.reference import flash_attention as reference
+from minillm.attention import flash as reference
+from minillm.attention.flash_jax import flash_attention
 from minillm.training.allocator import keep_freed_memory
 
 from .harness import Case, Options
@@ -96,7 +96,7 @@ def rows(T: int, backward: bool, platform: str, dtype: str) -> list[Case]:
     }
     peer = f"{work}/torch" if device else None
     needed = ("torch",) if backward else ()  # for its oracle
-    cases = [Case(name=f"{work}/accelerated", make=make_jax, peer=peer, requires=needed, **common)]
+    cases = [Case(name=f"{work}/jax", make=make_jax, peer=peer, requires=needed, **common)]
     if device:
         cases.append(Case(name=peer, make=make_torch, result=on_host, requires=("torch",), **where(device), **common))
     return cases

@@ -15,15 +15,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from minillm.accelerated import generation, transformer
-from minillm.accelerated.cache import KVCache, init_cache
+from minillm.attention import cache as reference_cache
+from minillm.attention.cache_jax import KVCache, init_cache
 from minillm.config import GREEDY, Config
 from minillm.errors import DownloadError
-from minillm.pretrained.language_model import LanguageModel, load_model
-from minillm.pretrained.model_files import PretrainedModel, open_model
-from minillm.reference import cache as reference_cache
-from minillm.reference import generation as reference_generation
-from minillm.reference import transformer as reference_transformer
+from minillm.models.language_model import LanguageModel, load_model
+from minillm.models.model_files import PretrainedModel, open_model
+from minillm.transformer import generation as reference_generation
+from minillm.transformer import generation_jax as generation
+from minillm.transformer import transformer as reference_transformer
+from minillm.transformer import transformer_jax as transformer
 
 from .harness import Case, Options, Unavailable
 from .torch_peer import DEVICES, tensors, torch_on, where
@@ -139,11 +140,11 @@ class Program:
 class Reference(Program):
     """The NumPy reference, in float32."""
 
-    name = "reference"
+    name = "numpy"
 
     @functools.cached_property
     def model(self) -> LanguageModel:
-        return LanguageModel(pretrained(), "reference", None)
+        return LanguageModel(pretrained(), "numpy", None)
 
     def prefill(self, length: int) -> Any:
         """Logits (1, V) after a prompt that is read into a new cache, and that cache."""
@@ -167,11 +168,11 @@ class Reference(Program):
 class Accelerated(Program):
     """Ours in JAX. A step is the program that `generate` runs for every token; it uses its state up."""
 
-    name, on_host = "accelerated", False
+    name, on_host = "jax", False
 
     @functools.cached_property
     def model(self) -> LanguageModel:
-        return LanguageModel(pretrained(), "accelerated", self.platform)
+        return LanguageModel(pretrained(), "jax", self.platform)
 
     def prefill(self, length: int) -> Any:
         config = self.model.config
@@ -349,7 +350,7 @@ def load_case(backend: str, platform: str) -> Case:
     def wait(model: LanguageModel) -> None:
         jax.block_until_ready(model.params)
 
-    return Case(name=f"load/smollm2/{backend}", make=make, wait=wait, on_host=backend == "reference", group="load")
+    return Case(name=f"load/smollm2/{backend}", make=make, wait=wait, on_host=backend == "numpy", group="load")
 
 
 def cases(options: Options) -> list[Case]:
@@ -362,6 +363,6 @@ def cases(options: Options) -> list[Case]:
         *(prefill_case(program, prefill) for program in programs),
         *(decode_case(program, prompt, steps) for prompt in prompts for program in programs),
         *(generate_case(program, prompts[0], count) for program in programs),
-        load_case("accelerated", options.platform),
-        load_case("reference", "cpu"),
+        load_case("jax", options.platform),
+        load_case("numpy", "cpu"),
     ]

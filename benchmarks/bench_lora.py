@@ -11,19 +11,19 @@ from typing import Any
 import jax
 import numpy as np
 
-from minillm.accelerated.linear import transpose_weights
+from minillm.adaptation.lora import init_lora
 from minillm.config import TINY, Config, LoRAConfig
 from minillm.errors import DownloadError
-from minillm.pretrained.model_files import open_model
-from minillm.reference.lora import init_lora
-from minillm.reference.losses import cross_entropy
-from minillm.reference.transformer import init_params, transformer
+from minillm.layers.linear_jax import transpose_weights
+from minillm.layers.losses import cross_entropy
+from minillm.models.model_files import open_model
 from minillm.training.allocator import keep_freed_memory
 from minillm.training.config import TrainConfig
 from minillm.training.export import folder_settings, folder_tensors
 from minillm.training.learner import Learner
 from minillm.training.mesh import make_mesh, parameter_sharding, place_rows
 from minillm.training.step import TrainState, init_state, make_step
+from minillm.transformer.transformer import init_params, transformer
 
 from .case import Unavailable
 from .harness import Case, Options
@@ -162,7 +162,7 @@ def cases(options: Options) -> list[Case]:
     }
     device = DEVICES.get(options.platform)
     peer = f"{name}/peft" if device else None
-    found = [Case(name=f"{name}/accelerated", peer=peer, **ours(smoke, options.platform, batch_size, length), **common)]
+    found = [Case(name=f"{name}/jax", peer=peer, **ours(smoke, options.platform, batch_size, length), **common)]
     if device:
         found.append(Case(name=peer, **peft(smoke, batch_size, length, device), **common))
     return found

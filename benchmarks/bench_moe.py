@@ -16,11 +16,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from minillm.accelerated.mlp import swiglu
-from minillm.accelerated.moe import moe
 from minillm.config import MoEConfig
-from minillm.reference import mlp as reference_mlp
-from minillm.reference import moe as reference
+from minillm.experts import moe as reference
+from minillm.experts import moe_vjp
+from minillm.experts.moe_jax import moe
+from minillm.layers import mlp_vjp
+from minillm.layers.mlp_jax import swiglu
 from minillm.training.allocator import keep_freed_memory
 
 from .harness import Case, Options
@@ -66,11 +67,11 @@ class Layer:
     def expected(self, backward: bool, dense: bool = False, capacity_factor: float | None = None) -> Any:
         x, params, g = self.dense_arrays(True) if dense else self.arrays(True)
         if dense:
-            out, vjp = reference_mlp.swiglu_vjp(x, **params)
+            out, vjp = mlp_vjp.swiglu_vjp(x, **params)
             dx, *dweights = vjp(g)
             return (out, dx, dict(zip(("gate", "up", "down"), dweights, strict=True))) if backward else out
         config = MoEConfig(self.E, self.k, capacity_factor=capacity_factor)
-        out, vjp = reference.moe_vjp(x, params, config)
+        out, vjp = moe_vjp.moe_vjp(x, params, config)
         return (out, *vjp(g)) if backward else out
 
 

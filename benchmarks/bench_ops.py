@@ -12,11 +12,14 @@ from typing import Any
 import jax
 import numpy as np
 
-from minillm.accelerated import attention, mlp, norm, softmax
-from minillm.reference import attention as reference_attention
-from minillm.reference import mlp as reference_mlp
-from minillm.reference import norm as reference_norm
-from minillm.reference import softmax as reference_softmax
+from minillm.attention import attention as reference_attention
+from minillm.attention import attention_jax as attention
+from minillm.layers import mlp as reference_mlp
+from minillm.layers import mlp_jax as mlp
+from minillm.layers import norm as reference_norm
+from minillm.layers import norm_jax as norm
+from minillm.layers import softmax as reference_softmax
+from minillm.layers import softmax_jax as softmax
 
 from .harness import Case, Options
 from .torch_peer import DEVICES, on_host, tensors, where
@@ -59,8 +62,8 @@ class Operation:
         device = DEVICES.get(options.platform)
         peer = f"{self.name}/torch" if device else None
         rows = [
-            Case(name=f"{self.name}/accelerated", make=self.make_jax, peer=peer, **common),
-            Case(name=f"{self.name}/reference", make=self.make_numpy, peer=peer, on_host=True, **common),
+            Case(name=f"{self.name}/jax", make=self.make_jax, peer=peer, **common),
+            Case(name=f"{self.name}/numpy", make=self.make_numpy, peer=peer, on_host=True, **common),
         ]
         if device:
             make = functools.partial(self.make_torch, device)

@@ -13,9 +13,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from minillm.accelerated.low_rank import krylov_svd, randomized_svd
-from minillm.accelerated.svd import jacobi_svd
-from minillm.reference import low_rank as reference
+from minillm.decomposition import low_rank as reference
+from minillm.decomposition.low_rank_jax import krylov_svd, randomized_svd
+from minillm.decomposition.svd_jax import jacobi_svd
 
 from .harness import Case, Options
 from .torch_peer import on_host, tensors, where
@@ -79,9 +79,9 @@ def randomized(rows: int, columns: int, rank: int, platform: str) -> list[Case]:
     few = matrix(rows, columns), test_matrix[:, : samples // 2]
     peer = {"cpu": f"{group}/sklearn", "gpu": f"{group}/torch"}.get(platform)
     cases = [
-        Case(name=f"{group}/accelerated", make=lambda: (jax.jit(ours), arguments), peer=peer, **common),
+        Case(name=f"{group}/jax", make=lambda: (jax.jit(ours), arguments), peer=peer, **common),
         Case(name=f"{group}/krylov", make=lambda: (jax.jit(by_krylov), few), peer=peer, **common),
-        Case(name=f"{group}/reference", make=lambda: (by_reference, arguments), peer=peer, on_host=True, **common),
+        Case(name=f"{group}/numpy", make=lambda: (by_reference, arguments), peer=peer, on_host=True, **common),
     ]
     if platform == "cpu":
         cases.append(Case(name=peer, make=theirs, requires=("sklearn",), on_host=True, **common))

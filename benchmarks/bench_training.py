@@ -20,11 +20,11 @@ from minillm.config import Config
 from minillm.data.batches import Batches
 from minillm.data.shakespeare import shakespeare
 from minillm.errors import DownloadError
-from minillm.reference import optimizer
-from minillm.reference.loss import language_model_loss_vjp
+from minillm.learning import optimizer
 from minillm.training.config import ModelShape, TrainConfig
 from minillm.training.mesh import make_mesh, parameter_sharding, place_rows
 from minillm.training.step import TrainState, first_params, init_state, make_step
+from minillm.transformer.loss_vjp import language_model_loss_vjp
 
 from .harness import Case, Options, Unavailable
 from .torch_peer import DEVICES, on_host, tensors, torch_on, where
@@ -256,7 +256,7 @@ def cases(options: Options) -> list[Case]:
         }
         peer = f"{name}/torch" if device else None
         needed = ("torch",) if size.by_torch else ()  # for its oracle
-        rows.append(Case(name=f"{name}/accelerated", peer=peer, requires=needed,
+        rows.append(Case(name=f"{name}/jax", peer=peer, requires=needed,
                          **ours(size, options.platform), **common))  # fmt: skip
         if device:
             rows.append(Case(name=peer, requires=("torch",), **peers(size, device), **common))

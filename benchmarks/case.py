@@ -25,7 +25,7 @@ class Options:
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """One row. `name` reads from the general to the special: "decode/smollm2/f32/accelerated".
+    """One row. `name` reads from the general to the special: "decode/smollm2/f32/jax".
 
     `make` gives a function and its arguments; NumPy arrays among those of a jitted function are put on the
     device. With `reset`, the function is a step, `state = step(*args, state)`, whose state may be donated:

@@ -113,8 +113,8 @@ declare(
 # %%
 import numpy as np
 
-from minillm.reference.scoring import token_log_probabilities
-from minillm.reference.softmax import softmax
+from minillm.layers.softmax import softmax
+from minillm.transformer.scoring import token_log_probabilities
 
 WORDS = ["I", "like", "pizza"]
 logits = np.log(np.array([[0.1, 0.7, 0.2], [0.2, 0.2, 0.6], [0.5, 0.3, 0.2]]))  # after "I", "like", "pizza"
@@ -130,17 +130,17 @@ assert np.isclose(np.exp(log_shares.sum()), 0.7 * 0.6)
 # %% [markdown]
 # ## The real thing, twice
 #
-# The same file read once for NumPy, where every line can be stepped through (`minillm/reference/transformer.py`), and
-# once for JAX, where the same lines are compiled (`minillm/accelerated/transformer.py`).
+# The same file read once for NumPy, where every line can be stepped through (`minillm/transformer/transformer.py`), and
+# once for JAX, where the same lines are compiled (`minillm/transformer/transformer_jax.py`).
 
 # %%
 import time
 
-from minillm.pretrained.language_model import load_model
+from minillm.models.language_model import load_model
 
-by_numpy = load_model(backend="reference")
-by_jax = load_model(backend="accelerated", device=lesson.options.device)
-model = by_numpy if lesson.options.backend == "reference" else by_jax
+by_numpy = load_model(backend="numpy")
+by_jax = load_model(backend="jax", device=lesson.options.device)
+model = by_numpy if lesson.options.backend == "numpy" else by_jax
 tokenizer, config = model.tokenizer, model.config
 
 print(f"{config.num_parameters:,} parameters: {config.num_layers} layers of width {config.model_dim},")
@@ -203,9 +203,9 @@ lesson.claims.decide("no-future", measured=float(change), verdict="supported" if
 # keys and values kept in the cache.
 
 # %%
-from minillm.reference.cache import cache_bytes, init_cache
-from minillm.reference.softmax import log_softmax
-from minillm.reference.transformer import decode
+from minillm.attention.cache import cache_bytes, init_cache
+from minillm.layers.softmax import log_softmax
+from minillm.transformer.transformer import decode
 
 question, answer = tokenizer.encode("The capital of France is"), tokenizer.encode(" Paris, of course.")
 both = np.array(question + answer)
@@ -516,7 +516,7 @@ for prompt_ids, settings in [
 # %% [markdown]
 # ## From reference to twin
 #
-# `diff -u minillm/reference/transformer.py minillm/accelerated/transformer.py` is short. What changed: `jit` wants
+# `diff -u minillm/transformer/transformer{,_jax}.py` is itself a lesson. What changed: `jit` wants
 # fixed shapes, so the twin reads its cache in blocks under a mask, where NumPy slices it; a compiled program cannot
 # raise, so an unknown token gives NaN, where NumPy says what is wrong; positions are turned by tables, since float32
 # angles lose digits far out. What it cost: a program is compiled once for each length of prompt (powers of two).

@@ -139,7 +139,7 @@ declare(
 # %%
 import numpy as np
 
-from minillm.reference.attention import causal_mask
+from minillm.attention.attention import causal_mask
 
 for everything, sliding in zip(causal_mask(6, 6).astype(int), causal_mask(6, 6, window=3).astype(int), strict=True):
     print(*everything, "   ", *sliding)
@@ -148,7 +148,7 @@ for everything, sliding in zip(causal_mask(6, 6).astype(int), causal_mask(6, 6, 
 # Where a token stands is said by turning the pairs of its query and key, the first pair by one radian a position, each
 # next pair more slowly. Here is a head of 8 numbers, of a model trained at 64. A pair that turns many times within 64
 # positions has seen all angles. The last two never come round: position 200 turns them to angles they have never seen.
-# Three repairs, none of which changes a weight (`minillm/reference/context_extension.py`):
+# Three repairs, none of which changes a weight (`minillm/attention/context_extension.py`):
 #
 # | | what turns more slowly | source |
 # |---|---|---|
@@ -157,9 +157,9 @@ for everything, sliding in zip(causal_mask(6, 6).astype(int), causal_mask(6, 6, 
 # | YaRN | what never comes round, by s; what turns often, not; and attention is sharpened | sections 3.2, 3.4 |
 
 # %%
+from minillm.attention.context_extension import ntk_aware, position_interpolation, yarn
+from minillm.attention.rotary import rotary_frequencies
 from minillm.config import Config
-from minillm.reference.context_extension import ntk_aware, position_interpolation, yarn
-from minillm.reference.rotary import rotary_frequencies
 
 WAYS = {"none": lambda config, scale: config, "interpolation": position_interpolation, "NTK": ntk_aware, "YaRN": yarn}
 
@@ -192,9 +192,9 @@ from itertools import pairwise
 
 import jax
 
-from minillm.accelerated import cache as jax_cache
-from minillm.accelerated import transformer as jax_transformer
-from minillm.reference.transformer import init_params, transformer
+from minillm.attention import cache_jax as jax_cache
+from minillm.transformer import transformer_jax as jax_transformer
+from minillm.transformer.transformer import init_params, transformer
 
 rng = np.random.default_rng(0)
 params = jax.tree.map(lambda w: 10 * w if w.ndim == 2 else w, init_params(small, rng))
@@ -229,7 +229,7 @@ import matplotlib.pyplot as plt
 
 from minillm.data.sentiment import movie_reviews
 from minillm.data.shakespeare import plays
-from minillm.pretrained.language_model import load_model
+from minillm.models.language_model import load_model
 
 model = load_model(device=lesson.options.device)
 tokenizer, smollm2 = model.tokenizer, model.config
@@ -278,7 +278,7 @@ print("saved", lesson.figure(figure, "windows"))
 # %%
 from dataclasses import replace
 
-from minillm.reference.cache import cache_bytes, init_cache
+from minillm.attention.cache import cache_bytes, init_cache
 
 KINDS = {"multi-head": 9, "grouped-query": 3, "multi-query": 1}
 exact = []
@@ -374,7 +374,7 @@ give_back_freed_memory()
 # and the usual small first weights, 800 steps were too few: two layers had a drop of 10 %.)
 
 # %%
-from minillm.reference.schedules import warmup_cosine
+from minillm.learning.schedules import warmup_cosine
 
 SEEDS = range(2 if fast else 3)
 ROW, SEGMENT, STEPS = 65, 24, 500
@@ -553,7 +553,7 @@ give_back_freed_memory()
 # %%
 from functools import partial
 
-from minillm.accelerated.softmax import log_softmax
+from minillm.layers.softmax_jax import log_softmax
 
 CHUNK, CAPACITY = 128, 1536
 PASSAGE = 512 if fast else CAPACITY
@@ -735,7 +735,7 @@ print("saved", lesson.figure(figure, "memory"))
 # ## From reference to twin
 #
 # A context extension changes numbers that describe a model, so there is one of it and both sides read its `Config`:
-# `minillm/reference/rotary.py` turns by float64 angles; the twin by tables, since a float32 angle has lost its digits
+# `minillm/attention/rotary.py` turns by float64 angles; the twin by tables, since a float32 angle has lost its digits
 # at position 100,000, which is where long contexts live. NumPy slices its cache to what is filled; the twin reads it
 # in blocks under a mask, since `jit` wants fixed shapes.
 #

@@ -156,9 +156,9 @@ declare(
 import numpy as np
 
 from minillm.config import Config, MoEConfig
-from minillm.reference.experts import mixture
-from minillm.reference.routing import route
-from minillm.reference.softmax import softmax
+from minillm.experts.mixture import mixture
+from minillm.experts.routing import route
+from minillm.layers.softmax import softmax
 
 logits = np.log(np.array([[6.0, 3.0, 1.0], [1.0, 8.0, 1.0], [7.0, 2.0, 1.0], [1.0, 1.0, 2.0]]))
 sent = route(logits, MoEConfig(3, k=1, capacity_factor=0.75))
@@ -173,8 +173,8 @@ for token in range(4):
 import jax
 import jax.numpy as jnp
 
-from minillm.accelerated import moe as jax_moe
-from minillm.reference.moe import init_moe_params, moe
+from minillm.experts import moe_jax as jax_moe
+from minillm.experts.moe import init_moe_params, moe
 
 rng = np.random.default_rng(0)
 layer_params = jax.tree.map(lambda w: 10 * w, init_moe_params(MoEConfig(8), 32, 48, rng))
@@ -240,14 +240,14 @@ lesson.claims.decide(
 # %%
 from functools import partial
 
-from minillm.accelerated.balancing import expert_loads, load_balancing_loss, update_selection_bias
-from minillm.accelerated.experts import mixture as jax_mixture
-from minillm.accelerated.gates import noisy_logits
-from minillm.accelerated.losses import cross_entropy
-from minillm.accelerated.mlp import mlp
-from minillm.accelerated.norm import rms_norm
-from minillm.accelerated.optimizer import adamw_init, adamw_update
-from minillm.accelerated.routing import route as jax_route
+from minillm.experts.balancing_jax import expert_loads, load_balancing_loss, update_selection_bias
+from minillm.experts.gates_jax import noisy_logits
+from minillm.experts.mixture_jax import mixture as jax_mixture
+from minillm.experts.routing_jax import route as jax_route
+from minillm.layers.losses_jax import cross_entropy
+from minillm.layers.mlp_jax import mlp
+from minillm.layers.norm_jax import rms_norm
+from minillm.learning.optimizer_jax import adamw_init, adamw_update
 
 fast = lesson.options.fast
 SEEDS, DOMAINS, SPARE, SYMBOLS, D = (0, 1, 2), 16, 2, 64, 32
@@ -680,9 +680,9 @@ lesson.claims.decide(
 # %%
 from dataclasses import replace
 
-from minillm.reference.attention import AttentionWeights, causal_mask, multi_head_attention
-from minillm.reference.norm import rms_norm as norm_of
-from minillm.reference.transformer import rotation_of
+from minillm.attention.attention import AttentionWeights, causal_mask, multi_head_attention
+from minillm.layers.norm import rms_norm as norm_of
+from minillm.transformer.transformer import rotation_of
 
 VOWELS = set("aeiouy")
 
@@ -762,7 +762,7 @@ print("saved", lesson.figure(figure, "experts"))
 # %%
 import time
 
-from minillm.accelerated.mlp import swiglu
+from minillm.layers.mlp_jax import swiglu
 
 mixtral = Config(32000, 32, 4096, 32, 8, 128, 14336, tied_embeddings=False, moe=MoEConfig(8, k=2))
 print(f"Mixtral 8x7B: {mixtral.num_parameters / 1e9:.1f} billion, active {mixtral.num_active_parameters / 1e9:.1f}")

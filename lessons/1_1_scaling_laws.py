@@ -199,8 +199,8 @@ declare(
 import numpy as np
 
 from minillm.config import Config
-from minillm.reference.scaling_laws import gpt2_parameters, kaplan_parameters, training_flops
-from minillm.reference.transformer import init_params
+from minillm.learning.scaling_laws import gpt2_parameters, kaplan_parameters, training_flops
+from minillm.transformer.transformer import init_params
 
 GPT2 = {"small": (12, 768), "medium": (24, 1024), "large": (36, 1280), "XL": (48, 1600)}
 RELEASED = [124_439_808, 354_823_168, 774_030_080, 1_557_611_200]
@@ -272,8 +272,8 @@ for name in ("kaplan", "palm"):
 # not stop after fewer steps, only at a worse place.
 
 # %%
-from minillm.reference.scaling_fit import fit_chinchilla
-from minillm.reference.scaling_laws import BESIROGLU, HOFFMANN, HOFFMANN_UNROUNDED, chinchilla_loss, optimal_split
+from minillm.learning.scaling_fit import fit_chinchilla
+from minillm.learning.scaling_laws import BESIROGLU, HOFFMANN, HOFFMANN_UNROUNDED, chinchilla_loss, optimal_split
 
 
 def synthetic_runs(seed):
@@ -325,7 +325,7 @@ import time
 import jax
 import jax.numpy as jnp
 
-from minillm.accelerated.scaling_fit import fit_chinchilla as fit_chinchilla_jax
+from minillm.learning.scaling_fit_jax import fit_chinchilla as fit_chinchilla_jax
 
 started = time.perf_counter()
 law_numpy, _ = fit_chinchilla(*synthetic_runs(0))
@@ -383,7 +383,7 @@ print("saved", lesson.figure(figure, "refit"))
 # With D = C / 6N the law has one minimum, in closed form: `optimal_split(flops)`.
 
 # %%
-from minillm.reference.scaling_laws import kaplan_optimal_size
+from minillm.learning.scaling_laws import kaplan_optimal_size
 
 GPT3_FLOPS, CHINCHILLA_FLOPS = 3.14e23, 5.76e23
 for name, law in {
@@ -444,7 +444,7 @@ print("saved", lesson.figure(figure, "split"))
 from minillm.data.random_walk import entropy_rate, random_graph, random_walks
 from minillm.data.shakespeare import shakespeare
 from minillm.data.tokenisation import encode, make_tokenizer
-from minillm.reference.schedules import warmup_cosine
+from minillm.learning.schedules import warmup_cosine
 
 FAST = lesson.options.fast
 T, BATCH, STEPS = 32, 16, 128 if FAST else 640
@@ -514,7 +514,7 @@ def by_size(model_of, widths, steps, rows_of, held_out):
 # %%
 import math
 
-from minillm.reference.scaling_fit import fit_power_law, isoflop_minimum
+from minillm.learning.scaling_fit import fit_power_law, isoflop_minimum
 
 NODES, DEGREE, WALK_WIDTHS = 512, 16, (4, 6, 8, 10, 12, 16)
 graph = random_graph(NODES, DEGREE, np.random.default_rng(0))
@@ -712,7 +712,7 @@ lesson.claims.decide(
 )
 
 # %%
-from minillm.reference.scaling_laws import effective_tokens
+from minillm.learning.scaling_laws import effective_tokens
 
 figure, (left, middle, right) = canvas(3, 13)
 left.plot(different, on_the_way.min(2), "o", color=GREY, markersize=4)
@@ -887,7 +887,7 @@ print("saved", lesson.figure(figure, "horizon"))
 #
 # ## From reference to twin
 #
-# `diff -u minillm/reference/scaling_fit.py minillm/accelerated/scaling_fit.py`: the gradient is derived by JAX and not
+# `diff -u minillm/learning/scaling_fit.py minillm/learning/scaling_fit_jax.py`: the gradient is derived by JAX and not
 # by hand; `while` loops become `jax.lax.while_loop`, whose state has fixed shapes; a compiled program cannot say that
 # runs are missing. What it cost: a compilation, for a fit that takes a fraction of a second, and float64 by request.
 #

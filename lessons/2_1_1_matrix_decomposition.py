@@ -96,7 +96,7 @@ declare(
 # %%
 import numpy as np
 
-from minillm.reference.svd import jacobi_svd
+from minillm.decomposition.svd import jacobi_svd
 
 matrix = np.array([[3.0, 0.0], [4.0, 5.0]])
 u, s, vt = jacobi_svd(matrix)
@@ -135,8 +135,8 @@ print("saved", lesson.figure(figure, "ellipse"))
 # Signs are free (u and v may both turn round), so what is compared is the matrix rebuilt from the first directions.
 
 # %%
-from minillm.reference.bidiagonal import golub_kahan_svd
-from minillm.reference.svd import power_svd
+from minillm.decomposition.bidiagonal import golub_kahan_svd
+from minillm.decomposition.svd import power_svd
 
 rng = np.random.default_rng(0)
 example = rng.standard_normal((8, 6))
@@ -166,7 +166,7 @@ lesson.claims.decide("same-answer", measured=worst, verdict=verdict(1e-10 - wors
 # matrices of a batch. That suits a GPU or TPU. (On a CPU, XLA's own decomposition is faster: `minillm bench run svd`.)
 
 # %%
-from minillm.accelerated.svd import jacobi_svd as jax_jacobi_svd
+from minillm.decomposition.svd_jax import jacobi_svd as jax_jacobi_svd
 
 batch = rng.standard_normal((16, 12, 9))
 ours, theirs = jacobi_svd(batch), jax_jacobi_svd(batch.astype(np.float32))
@@ -182,7 +182,7 @@ lesson.claims.decide("twins-agree", measured=apart, verdict=verdict(1e-5 - apart
 # matrix is projected, which is the best that can be done with them.
 
 # %%
-from minillm.reference.low_rank import low_rank_approximation
+from minillm.decomposition.low_rank import low_rank_approximation
 
 equal, none_nearer = 0.0, True
 for rank in (1, 2, 4):
@@ -249,7 +249,7 @@ import time
 
 import jax
 
-from minillm.accelerated.low_rank import randomized_svd
+from minillm.decomposition.low_rank_jax import randomized_svd
 
 
 def median_seconds(function, times=5):
@@ -296,7 +296,7 @@ from pathlib import Path
 
 from matplotlib.cbook import get_sample_data
 
-from minillm.accelerated.low_rank import explained_energy, truncated_svd
+from minillm.decomposition.low_rank_jax import explained_energy, truncated_svd
 
 path = Path(get_sample_data("grace_hopper.jpg", asfileobj=False))
 assert sha256(path.read_bytes()).hexdigest() == "a8ca6d734765703b09728ab47fe59f473d93ae3967fc24c7c0288c3c7adb7130"
@@ -325,8 +325,8 @@ print("saved", lesson.figure(figure, "photograph"))
 # some directions longer than chance would.
 
 # %%
-from minillm.parameter_paths import leaf_at, linear_paths, replace_leaves
-from minillm.pretrained.model_files import open_model
+from minillm.models.model_files import open_model
+from minillm.parameters import leaf_at, linear_paths, replace_leaves
 
 model = open_model("smollm2")
 paths = linear_paths(model.params)
@@ -356,9 +356,9 @@ lesson.claims.decide("weights-are-structured", measured=contrast, verdict=verdic
 # anything saved.
 
 # %%
-from minillm.accelerated.losses import cross_entropy
-from minillm.accelerated.transformer import transformer
 from minillm.data import load_text
+from minillm.layers.losses_jax import cross_entropy
+from minillm.transformer.transformer_jax import transformer
 
 text = load_text("shakespeare")
 ids = np.asarray(model.tokenizer.encode(text[200_000:220_000]), np.int32)
@@ -434,7 +434,7 @@ print("saved", lesson.figure(figure, "weights"))
 # From reference to twin: the loops over pairs became rounds of a tournament, the loops over a batch one operation; the
 # gradient of a decomposition needed care where two singular values are equal (`truncated_svd_vjp`).
 #
-# **To read next:** `minillm/reference/svd.py`, then `bidiagonal.py` and `low_rank.py`; Golub & Van Loan, *Matrix
+# **To read next:** `minillm/decomposition/svd.py`, then `bidiagonal.py` and `low_rank.py`; Golub & Van Loan, *Matrix
 # Computations*, chapters 5 and 8; and 2.1.2, LoRA.
 
 # %%

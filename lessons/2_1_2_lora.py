@@ -92,7 +92,8 @@ declare(
 # %%
 import numpy as np
 
-from minillm.reference.lora import init_lora, lora_delta, lora_linear, merge_lora_vjp
+from minillm.adaptation.lora import init_lora, lora_delta, lora_linear
+from minillm.adaptation.lora_vjp import merge_lora_vjp
 
 x = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
 weight, lora_a = np.eye(2), np.array([[0.5], [-1.0]])
@@ -111,12 +112,12 @@ print("the change A B =", lora_delta(lora_a, lora_b).tolist(), "has rank", np.li
 import jax
 import jax.numpy as jnp
 
-from minillm.accelerated.lora import with_lora
-from minillm.accelerated.losses import cross_entropy
-from minillm.accelerated.transformer import transformer
+from minillm.adaptation.lora_jax import with_lora
 from minillm.config import LoRAConfig
-from minillm.pretrained.model_files import open_model
-from minillm.reference.loss import language_model_loss_vjp
+from minillm.layers.losses_jax import cross_entropy
+from minillm.models.model_files import open_model
+from minillm.transformer.loss_vjp import language_model_loss_vjp
+from minillm.transformer.transformer_jax import transformer
 
 base = open_model("base")
 config, params = base.config, base.params
@@ -157,9 +158,9 @@ lesson.claims.decide("first-gradient", measured=measured, verdict=verdict(1 if r
 # %%
 from functools import partial
 
-from minillm.accelerated.optimizer import adamw_init, adamw_update, clip_by_global_norm
 from minillm.data import movie_reviews
-from minillm.parameter_paths import leaf_at, linear_paths, replace_leaves
+from minillm.learning.optimizer_jax import adamw_init, adamw_update, clip_by_global_norm
+from minillm.parameters import leaf_at, linear_paths, replace_leaves
 
 fast = lesson.options.fast
 STEPS, BATCH, LENGTH, SEEDS = (30 if fast else 50), 8, 64, (0, 1, 2)
@@ -325,7 +326,7 @@ frozen = jax.device_put(smol.params)
 
 def answer_logits(learned, frozen, rows, places):
     """The logits of the two answers, after the question."""
-    from minillm.accelerated.transformer import hidden_states, unembed
+    from minillm.transformer.transformer_jax import hidden_states, unembed
 
     states, _ = hidden_states(with_lora(frozen, learned, lora.scale), rows, smol.config)
     asked = jnp.take_along_axis(states, places[:, None, None], axis=1)[:, 0]
@@ -384,7 +385,7 @@ lesson.claims.decide("real-task", measured=measured, verdict=verdict(contrast, s
 # From reference to twin: NumPy merges W + scale A B and sends the gradient of the merged matrix back to A and B; JAX
 # never makes the merged matrix, and never computes its gradient, which would be the largest product of all.
 #
-# **To read next:** `minillm/reference/lora.py`, `minillm finetune --help`, and 2.1.3 for what it costs and spares.
+# **To read next:** `minillm/adaptation/lora.py`, `minillm finetune --help`, and 2.1.3 for what it costs and spares.
 
 # %%
 lesson.finish()

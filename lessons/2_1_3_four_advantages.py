@@ -103,13 +103,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from minillm.accelerated.lora import with_lora
-from minillm.accelerated.losses import cross_entropy
-from minillm.accelerated.optimizer import adamw_init, adamw_update
-from minillm.accelerated.transformer import transformer
+from minillm.adaptation.lora import init_lora
+from minillm.adaptation.lora_jax import with_lora
 from minillm.config import LoRAConfig
-from minillm.pretrained.model_files import open_model
-from minillm.reference.lora import init_lora
+from minillm.layers.losses_jax import cross_entropy
+from minillm.learning.optimizer_jax import adamw_init, adamw_update
+from minillm.models.model_files import open_model
+from minillm.transformer.transformer_jax import transformer
 
 fast = lesson.options.fast
 smol = open_model("smollm2")
@@ -204,7 +204,7 @@ print("saved", lesson.figure(figure, "training"))
 # filled with random numbers: with B zero there would be nothing to merge.)
 
 # %%
-from minillm.accelerated.lora import merge_lora
+from minillm.adaptation.lora_jax import merge_lora
 
 filled = {
     path: {**pair, "lora_b": rng.standard_normal(pair["lora_b"].shape, np.float32) / 50}
@@ -345,7 +345,7 @@ print("saved", lesson.figure(figure, "forgetting"))
 # where it is, and the few numbers of another adapter take their place.
 
 # %%
-from minillm.accelerated.lora import with_adapters
+from minillm.adaptation.lora_jax import with_adapters
 
 adapters = [paths["LoRA", seed][1] for seed in (0, 1)]
 chosen = np.array([0, 1, -1, 1], np.int32)
@@ -372,7 +372,7 @@ lesson.claims.decide("mixed-batch", measured=apart, verdict=verdict(1e-5 - apart
 # | the base is not harmed | with the adapter off; with it on the old text gets worse |
 # | one base, many adapters | in one batch, too |
 #
-# **To read next:** `minillm/accelerated/lora.py` (`with_adapters`), and `minillm finetune --help`.
+# **To read next:** `minillm/adaptation/lora_jax.py` (`with_adapters`), and `minillm finetune --help`.
 
 # %%
 lesson.finish()

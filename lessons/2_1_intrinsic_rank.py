@@ -91,7 +91,8 @@ declare(
 # %%
 import numpy as np
 
-from minillm.reference.subspace import init_projection, intrinsic_dimension, subspace_point_vjp
+from minillm.decomposition.subspace import init_projection, intrinsic_dimension
+from minillm.decomposition.subspace_vjp import subspace_point_vjp
 
 theta, goal = np.zeros(3), np.array([2.0, 1.0, 0.0])
 projection, z = np.array([[0.6], [0.8], [0.0]]), np.zeros(1)
@@ -114,10 +115,10 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
-from minillm.accelerated.losses import cross_entropy
-from minillm.accelerated.optimizer import adamw_init, adamw_update
-from minillm.accelerated.subspace import subspace_point as jax_subspace_point
 from minillm.data import digits
+from minillm.decomposition.subspace_jax import subspace_point as jax_subspace_point
+from minillm.layers.losses_jax import cross_entropy
+from minillm.learning.optimizer_jax import adamw_init, adamw_update
 
 fast = lesson.options.fast
 images, labels = digits()
@@ -250,12 +251,12 @@ print("saved", lesson.figure(figure, "dimension"))
 # that is what must be compared with.
 
 # %%
-from minillm.accelerated.low_rank import explained_energy, low_rank_approximation
-from minillm.accelerated.optimizer import clip_by_global_norm
-from minillm.accelerated.transformer import transformer
 from minillm.data import movie_reviews
-from minillm.parameter_paths import leaf_at, linear_paths, replace_leaves
-from minillm.pretrained.model_files import open_model
+from minillm.decomposition.low_rank_jax import explained_energy, low_rank_approximation
+from minillm.learning.optimizer_jax import clip_by_global_norm
+from minillm.models.model_files import open_model
+from minillm.parameters import leaf_at, linear_paths, replace_leaves
+from minillm.transformer.transformer_jax import transformer
 
 base = open_model("base")
 PATHS, FIRST = linear_paths(base.params), 8
@@ -386,7 +387,7 @@ lesson.claims.decide("real-change", measured=measured, verdict=verdict(contrast,
 # Claims and rules stood before the first run. How simple a change is depends on how long and on what one trains: these
 # are short runs of a small model, and a few steps of a real one.
 #
-# From reference to twin nothing changed here but who multiplies. `minillm/reference/subspace.py` is the reference.
+# From reference to twin nothing changed here but who multiplies. `minillm/decomposition/subspace.py` is the reference.
 #
 # **To read next:** 2.1.1 for the decomposition that was used here, 2.1.2 for what is built on it.
 

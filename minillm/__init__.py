@@ -1,7 +1,7 @@
 """minillm: the chapter on large language models that one can run.
 
-Every concept exists as a NumPy reference (`minillm.reference`), as a jitted JAX twin
-(`minillm.accelerated`), as laws (`tests/`) and as a lesson (`lessons/`). Importing the package imports
+Every concept exists as a NumPy reference (`<topic>/x.py`), as a jitted JAX twin (`x_jax.py`), as laws
+(`x_laws.py`) and in a lesson (`lessons/`). Importing the package imports
 neither JAX nor anything else that is slow.
 """
 

@@ -10,7 +10,7 @@ Parameters are a tree of arrays of one dtype, the same on both sides; every matr
      "final_norm": (D,),
      "head": (D, V)}        # only where the output head is not tied to the embedding
 
-With `moe`, every layer has a "moe" (`minillm.reference.moe`) in place of its "mlp":
+With `moe`, every layer has a "moe" (`minillm.experts.moe`) in place of its "mlp":
 
     {"router": (D, E),
      "experts": {"gate": (E, D, F), "up": (E, D, F), "down": (E, F, D)},    # without "gate": a plain MLP with gelu

@@ -7,9 +7,12 @@ pair to its tolerance with one comparer; a public function that is neither a twi
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+import minillm
 
 
 def with_fixed_signs(decomposition: Any) -> Any:
@@ -35,19 +38,25 @@ class Twin:
     canonical: Callable[[Any], Any] = lambda output: output  # of outputs that are not unique, the form that is compared
 
     @property
+    def home(self) -> str:
+        """The package of the concept."""
+        [file] = Path(minillm.__file__).parent.glob(f"*/{self.module}.py")
+        return f"minillm.{file.parent.name}.{self.module}"
+
+    @property
     def reference(self) -> Callable[..., Any]:
         """The NumPy function."""
-        return getattr(import_module(f"minillm.reference.{self.module}"), self.name)
+        return getattr(import_module(self.home), self.name)
 
     @property
     def reference_vjp(self) -> Callable[..., Any]:
         """The NumPy function that gives the gradient as well, derived by hand."""
-        return getattr(import_module(f"minillm.reference.{self.module}"), f"{self.name}_vjp")
+        return getattr(import_module(f"{self.home}_vjp"), f"{self.name}_vjp")
 
     @property
     def accelerated(self) -> Callable[..., Any]:
         """The JAX function."""
-        return getattr(import_module(f"minillm.accelerated.{self.module}"), self.name)
+        return getattr(import_module(f"{self.home}_jax"), self.name)
 
     def __str__(self) -> str:
         """module.name, as tests and messages call it."""
@@ -72,8 +81,8 @@ TWINS = (
     Twin("attention", "causal_mask", exact=True, batched=False),
     Twin("attention", "scaled_dot_product_attention", float32=1e-5, gradient=("query", "key", "value")),
     Twin("attention", "multi_head_attention", float32=1e-5, gradient=("x", "weights")),
-    Twin("flash_attention", "flash_attention", float32=1e-5),
-    Twin("flash_attention", "check_blocks", generic=False),
+    Twin("flash", "flash_attention", float32=1e-5),
+    Twin("flash", "check_blocks", generic=False),
     Twin("cache", "append"),
     Twin("transformer", "transformer", float32=1e-5, gradient=("params",)),
     Twin("losses", "cross_entropy", gradient=("logits",)),
@@ -97,9 +106,9 @@ TWINS = (
     Twin("balancing", "router_z_loss", gradient=("router_logits",)),
     Twin("balancing", "update_selection_bias"),
     Twin("balancing", "routing_statistics"),
-    Twin("experts", "feed_forward", float32=2e-6, gradient=("x", "weights")),
-    Twin("experts", "mixture", float32=4e-6, gradient=("x", "gates", "weights")),
-    Twin("experts", "check_experts", generic=False),
+    Twin("mixture", "feed_forward", float32=2e-6, gradient=("x", "weights")),
+    Twin("mixture", "mixture", float32=4e-6, gradient=("x", "gates", "weights")),
+    Twin("mixture", "check_experts", generic=False),
     Twin("moe", "moe", float32=4e-6, gradient=("x", "params")),
     Twin("moe", "auxiliary_loss", gradient=("x", "params")),
     Twin("moe", "moe_loads", exact=True),
@@ -167,57 +176,57 @@ TWINS = (
 
 # Public functions without a twin, each with its reason.
 ALONE = {
-    "reference.softmax.softmax_naive": "a form kept for teaching; test_softmax.py holds it to softmax",
-    "reference.attention.attention_naive": "a form kept for teaching; test_attention.py holds it to the vectorised one",
-    "reference.gates.softmax_gates_naive": "a form kept for teaching; test_moe.py holds it to softmax_gates",
-    "reference.moe.init_moe_params": "draws from a NumPy generator; both sides use the tree it makes",
+    "softmax.softmax_naive": "a form kept for teaching; test_softmax.py holds it to softmax",
+    "attention.attention_naive": "a form kept for teaching; test_attention.py holds it to the vectorised one",
+    "gates.softmax_gates_naive": "a form kept for teaching; test_moe.py holds it to softmax_gates",
+    "moe.init_moe_params": "draws from a NumPy generator; both sides use the tree it makes",
+    **dict.fromkeys(
+        (
+            "routing_jax.places_in_groups",
+            "fast.row_layout.in_order",
+            "fast.row_layout.chunked",
+            "fast.row_layout.in_rooms",
+            "fast.grouped.dropless",
+        ),
+        "how the twin lays out rows; held through mixture",
+    ),
+    "transformer_jax.transformer_with_routing": "its parts in one pass; held through each of them",
+    "moe_jax.router": "a step of moe that the experts on many devices share; held through moe",
     **{
-        f"accelerated.{name}": "how the twin lays out rows of fixed shapes; held through experts.mixture"
-        for name in (
-            "routing.places_in_groups",
-            "row_layout.in_order",
-            "row_layout.chunked",
-            "row_layout.in_rooms",
-            "grouped.dropless",
-        )
-    },
-    "accelerated.transformer.transformer_with_routing": "its parts in one pass; held through each of them",
-    "accelerated.moe.router": "a step of moe that the experts on many devices share; held through moe",
-    **{
-        f"accelerated.expert_parallel.{name}": "one device has no exchange; test_expert_parallel.py holds it to moe"
+        f"fast.expert_parallel.{name}": "one device has no exchange; test_expert_parallel.py holds it to moe"
         for name in ("expert_parallel_moe", "expert_shardings")
     },
-    "reference.transformer.init_params": "draws from a NumPy generator; both sides use the tree it makes",
-    "accelerated.attention.attention_over_cache": "the fixed shapes of jit ask for it; held through prefill and decode",
+    "transformer.init_params": "draws from a NumPy generator; both sides use the tree it makes",
+    "attention_jax.attention_over_cache": "the fixed shapes of jit ask for it; held through prefill and decode",
     **{
-        f"reference.context_extension.{name}": "numbers that describe a model, not arrays; both twins read the Config"
+        f"context_extension.{name}": "numbers that describe a model, not arrays; both twins read the Config"
         for name in ("position_interpolation", "ntk_aware", "yarn", "yarn_factors", "yarn_attention_factor")
     },
     **{
-        f"reference.scaling_laws.{name}": "a formula of one model's few numbers: nothing to compile"
+        f"scaling_laws.{name}": "a formula of one model's few numbers: nothing to compile"
         for name in ("gpt2_parameters", "kaplan_parameters", "training_flops", "kaplan_optimal_size")
     },
     **{
-        f"reference.scaling_laws.kaplan_loss_of_{name}": "one power of one number: nothing to compile"
+        f"scaling_laws.kaplan_loss_of_{name}": "one power of one number: nothing to compile"
         for name in ("size", "data", "compute")
     },
-    "reference.scaling_fit.fit_power_law": "a line through a handful of points: nothing to compile",
-    "reference.scaling_fit.isoflop_minimum": "a parabola, and an error where it has no minimum",
-    "reference.svd.power_svd": "a form kept for teaching; test_svd.py holds it to the others",
-    "reference.bidiagonal.golub_kahan_svd": "what LAPACK does: its turns follow one another, of no use to a GPU or TPU",
-    "reference.bidiagonal.bidiagonalise": "the first half of golub_kahan_svd",
-    "reference.svd.stack_svds": "loops over a batch, which the twin does at once",
-    "accelerated.svd.inverse_or_zero": "a step of gradients",
-    "accelerated.svd.svd_gradient": "the reference has it in truncated_svd_vjp; test_svd.py holds them together",
-    "reference.subspace.init_projection": "draws from a NumPy generator; both sides use the directions it makes",
-    "reference.subspace.intrinsic_dimension": "a place between a handful of points: nothing to compile",
-    "reference.lora.init_lora": "draws from a NumPy generator; both sides use the adapter it makes",
-    "accelerated.lora.with_lora": "makes a tree that transformer takes; test_lora.py holds it to the merged model",
-    "accelerated.lora.with_adapters": "makes a tree that transformer takes; test_lora.py holds it to one adapter a row",
-    "reference.linear.embedding": "the twin looks up in hidden_states, where an unknown id gives NaN",
-    "accelerated.linear.transpose_weights": "a memory layout; test_linear.py holds it to changing no result",
-    "accelerated.causal_attention.causal_attention": "attention with a causal mask; test_causal_attention.py holds it",
-    "accelerated.device_attention.by_device": "chooses among others' kernels; held through flash_attention",
-    "accelerated.device_attention.device_kernels": "chooses among others' kernels; held through flash_attention",
-    "accelerated.generation.bucket": "the lengths that are compiled; NumPy needs none",
+    "scaling_fit.fit_power_law": "a line through a handful of points: nothing to compile",
+    "scaling_fit.isoflop_minimum": "a parabola, and an error where it has no minimum",
+    "svd.power_svd": "a form kept for teaching; test_svd.py holds it to the others",
+    "bidiagonal.golub_kahan_svd": "what LAPACK does: its turns follow one another, of no use to a GPU or TPU",
+    "bidiagonal.bidiagonalise": "the first half of golub_kahan_svd",
+    "svd.stack_svds": "loops over a batch, which the twin does at once",
+    "svd_jax.inverse_or_zero": "a step of gradients",
+    "svd_jax.svd_gradient": "the reference has it in truncated_svd_vjp; test_svd.py holds them together",
+    "subspace.init_projection": "draws from a NumPy generator; both sides use the directions it makes",
+    "subspace.intrinsic_dimension": "a place between a handful of points: nothing to compile",
+    "lora.init_lora": "draws from a NumPy generator; both sides use the adapter it makes",
+    "lora_jax.with_lora": "makes a tree that transformer takes; test_lora.py holds it to the merged model",
+    "lora_jax.with_adapters": "makes a tree that transformer takes; test_lora.py holds it to one adapter a row",
+    "linear.embedding": "the twin looks up in hidden_states, where an unknown id gives NaN",
+    "linear_jax.transpose_weights": "a memory layout; test_linear.py holds it to changing no result",
+    "fast.causal.causal_attention": "attention with a causal mask; test_causal_attention.py holds it",
+    "fast.device.by_device": "chooses among others' kernels; held through flash_attention",
+    "fast.device.device_kernels": "chooses among others' kernels; held through flash_attention",
+    "generation_jax.bucket": "the lengths that are compiled; NumPy needs none",
 }

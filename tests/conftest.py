@@ -48,7 +48,7 @@ def _few_compiled_functions_at_once():
 def smollm2():
     """The real model's files; skipped, by name, where they are neither cached nor to be fetched."""
     from minillm.errors import DownloadError
-    from minillm.pretrained.model_files import open_model
+    from minillm.models.model_files import open_model
 
     try:
         return open_model("smollm2")

@@ -31,7 +31,7 @@ SOURCES = {
     "imports ctypes": (body("return ctypes.string_at(0)", "import ctypes"), "forbidden"),
     "imports subprocess": (body("return subprocess.run('id')", "import subprocess"), "forbidden"),
     "imports importlib": (body("return importlib.import_module('os')", "import importlib"), "forbidden"),
-    "imports the reference": (body("return 2 * x", "from minillm.reference import softmax"), "forbidden"),
+    "imports the reference": (body("return 2 * x", "from minillm.layers import softmax"), "forbidden"),
     "imports minillm inside": (body("import minillm\nreturn 2 * x"), "forbidden"),
     "imports SciPy": (body("return 2 * x", "import scipy.special"), "forbidden"),
     "imports JAX where it may not": (body("return jax.numpy.add(x, x)", "import jax"), "forbidden"),

@@ -8,12 +8,12 @@ import hypothesis.extra.numpy as hnp
 import numpy as np
 from hypothesis import strategies as st
 
+from minillm.attention.attention import AttentionWeights, causal_mask
+from minillm.attention.cache import KVCache, LayerCache
 from minillm.config import Config, MoEConfig, Sampling
-from minillm.laws.strategies import arrays, normal, seeds
-from minillm.reference.attention import AttentionWeights, causal_mask
-from minillm.reference.cache import KVCache, LayerCache
-from minillm.reference.losses import IGNORED
-from minillm.reference.transformer import init_params
+from minillm.layers.losses import IGNORED
+from minillm.strategies import arrays, normal, seeds
+from minillm.transformer.transformer import init_params
 
 vectors = st.sampled_from([(7,), (3, 5), (2, 3, 11)])
 
@@ -347,7 +347,7 @@ problems = {
     "attention.causal_mask": st.tuples(st.just(3), st.just(7), st.sampled_from([0, 4]), st.sampled_from([None, 2])),
     "attention.scaled_dot_product_attention": attention_problems(),
     "attention.multi_head_attention": layer_problems(),
-    "flash_attention.flash_attention": flash_problems(),
+    "flash.flash_attention": flash_problems(),
     "cache.append": append_problems(),
     "transformer.transformer": transformer_problems(),
     "transformer.transformer_with_auxiliary_loss": transformer_problems(),
@@ -378,8 +378,8 @@ problems = {
     "balancing.routing_statistics": st.tuples(
         arrays((7, 5)), chosen_experts(2), hnp.arrays(bool, (7, 2)), st.one_of(st.none(), token_masks)
     ),
-    "experts.feed_forward": feed_forward_problems(),
-    "experts.mixture": mixture_problems(),
+    "mixture.feed_forward": feed_forward_problems(),
+    "mixture.mixture": mixture_problems(),
     "moe.moe": moe_problems(),
     "moe.auxiliary_loss": moe_problems(),
     "moe.moe_loads": moe_problems(),

@@ -21,8 +21,8 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from minillm.course.files import whole_file
 from minillm.errors import InputError
+from minillm.files import whole_file
 
 Verdict = Literal["supported", "refuted", "undecided"]
 Figure = str | int | float | None

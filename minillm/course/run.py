@@ -25,7 +25,7 @@ from minillm.errors import InputError, MinillmError
 Namespace = dict[str, object]
 
 _LIBRARY = Path(minillm.__file__).parent
-_RUNNER = (__file__, str(_LIBRARY / "course" / "step.py"), str(_LIBRARY / "cli.py"))
+_RUNNER = (__file__, str(_LIBRARY / "course" / "step.py"), str(_LIBRARY / "commands" / "main.py"))
 
 
 class LessonFailed(MinillmError):

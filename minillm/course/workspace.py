@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from rich.console import Console
 
 from minillm.course.claims import Claims
-from minillm.course.files import whole_file
 from minillm.errors import DeviceError, InputError, MinillmError
+from minillm.files import whole_file
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-Backend = Literal["reference", "accelerated"]
+Backend = Literal["numpy", "jax"]
 Device = Literal["cpu", "gpu", "tpu"]
 
 _TRUTH = {"": False, "0": False, "false": False, "no": False, "1": True, "true": True, "yes": True}
@@ -33,7 +33,7 @@ _TRUTH = {"": False, "0": False, "false": False, "no": False, "1": True, "true":
 class Options:
     """How a lesson is asked to run."""
 
-    backend: Backend = "accelerated"  # where the lesson does not compare the two
+    backend: Backend = "jax"  # where the lesson does not compare the two
     device: Device | None = None  # None: JAX's own choice
     fast: bool = False  # smaller samples, for CI; the rules of the verdicts stay
     out: Path = Path("out")  # figures and claims go to out/lessons/<id>/
@@ -41,10 +41,10 @@ class Options:
     def __post_init__(self) -> None:
         """Refuse settings that do not exist or contradict each other."""
         if self.backend not in get_args(Backend):
-            raise InputError(f"Backend {self.backend!r} is unknown; choose reference or accelerated.")
+            raise InputError(f"Backend {self.backend!r} is unknown; choose numpy or jax.")
         if self.device is not None and self.device not in get_args(Device):
             raise InputError(f"Device {self.device!r} is unknown; choose cpu, gpu or tpu.")
-        if self.backend == "reference" and self.device not in (None, "cpu"):
+        if self.backend == "numpy" and self.device not in (None, "cpu"):
             raise DeviceError(
                 f"The reference backend is NumPy and runs on the CPU, not on a {self.device}; "
                 "leave the device out, or choose the accelerated backend."
@@ -56,7 +56,7 @@ class Options:
         fast = os.environ.get("MINILLM_FAST", "").lower()
         if fast not in _TRUTH:
             raise InputError(f"MINILLM_FAST is {fast!r}; set it to 1 or 0.")
-        backend: Any = os.environ.get("MINILLM_BACKEND") or "accelerated"  # checked when the options are made
+        backend: Any = os.environ.get("MINILLM_BACKEND") or "jax"  # checked when the options are made
         device: Any = os.environ.get("MINILLM_DEVICE") or None
         return cls(
             backend=backend,

@@ -1,4 +1,4 @@
-"""Real text to learn from and to measure on: fetched once, verified, and kept (`minillm.fetch`)."""
+"""Real text to learn from and to measure on: fetched once, verified, and kept (`minillm.data.fetch`)."""
 
 from minillm.data.batches import Batches, Validation
 from minillm.data.digits import digits

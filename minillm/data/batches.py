@@ -15,7 +15,7 @@ from jaxtyping import Int
 
 from minillm.axes import Tokens
 from minillm.errors import InputError
-from minillm.reference.losses import IGNORED
+from minillm.layers.losses import IGNORED
 
 Rows = tuple[Tokens, Tokens]  # the tokens (B, T) and their labels, which are the tokens one place on
 

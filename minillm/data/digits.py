@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
+from minillm.data.fetch import DIGITS, fetch
 from minillm.errors import DownloadError
-from minillm.fetch import DIGITS, fetch
 
 SIDE = 8  # of an image, of 28 before
 

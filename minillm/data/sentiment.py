@@ -8,8 +8,8 @@ themselves were not verified: they are fetched for use here, and are not to be p
 from dataclasses import dataclass
 from pathlib import Path
 
+from minillm.data.fetch import MOVIE_REVIEWS, fetch
 from minillm.errors import DownloadError
-from minillm.fetch import MOVIE_REVIEWS, fetch
 
 CLEAR = 0.5  # below this a mean rating says little: people disagreed, or felt nothing
 

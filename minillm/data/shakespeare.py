@@ -8,8 +8,8 @@ import hashlib
 import re
 import zipfile
 
+from minillm.data.fetch import SHAKESPEARE, fetch
 from minillm.errors import DownloadError
-from minillm.fetch import SHAKESPEARE, fetch
 
 TEXT_SHA256 = "316a49f5e34075c39ba40432023506407721663ac3cd5fc1fa49146c26cf3a7c"
 

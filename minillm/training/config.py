@@ -8,7 +8,7 @@ from minillm.config import Config, LoRAConfig, MoEConfig
 from minillm.data.tokenisation import KINDS
 from minillm.devices import DEVICES
 from minillm.errors import InputError
-from minillm.reference.schedules import check_schedule
+from minillm.learning.schedules import check_schedule
 
 CHOICES = {
     "tokenizer": KINDS,

@@ -14,13 +14,13 @@ from safetensors.numpy import save
 from tokenizers import Tokenizer as Backend
 
 from minillm.config import Config, LoRAConfig
-from minillm.course.files import whole_file
 from minillm.errors import InputError
-from minillm.parameter_paths import Adapter
-from minillm.pretrained.adapter_folder import OTHER_KINDS, PREFIX, module_names
-from minillm.pretrained.adapter_folder import SETTINGS as ADAPTER_SETTINGS
-from minillm.pretrained.adapter_folder import WEIGHTS as ADAPTER_WEIGHTS
-from minillm.pretrained.llama_folder import KINDS, OWN_EXPERTS, SINGLE, folder_names
+from minillm.files import whole_file
+from minillm.models.adapter_folder import OTHER_KINDS, PREFIX, module_names
+from minillm.models.adapter_folder import SETTINGS as ADAPTER_SETTINGS
+from minillm.models.adapter_folder import WEIGHTS as ADAPTER_WEIGHTS
+from minillm.models.llama_folder import KINDS, OWN_EXPERTS, SINGLE, folder_names
+from minillm.parameters import Adapter
 
 
 def export_model(folder: Path, config: Config, params: Any, tokenizer: Backend) -> None:

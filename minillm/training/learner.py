@@ -13,11 +13,11 @@ import jax
 import numpy as np
 from tokenizers import Tokenizer as Backend
 
-from minillm.accelerated.lora import with_lora
+from minillm.adaptation.lora import init_lora
+from minillm.adaptation.lora_jax import with_lora
 from minillm.config import Config, LoRAConfig
 from minillm.errors import InputError
-from minillm.pretrained.model_files import open_model
-from minillm.reference.lora import init_lora
+from minillm.models.model_files import open_model
 from minillm.training.checkpoint import checksums
 from minillm.training.config import TrainConfig
 from minillm.training.corpus import Corpus, load_corpus

@@ -18,9 +18,9 @@ import jax
 from jax.sharding import Mesh
 
 import minillm
-from minillm.accelerated.linear import transpose_weights
-from minillm.course.files import whole_file
 from minillm.errors import MinillmError
+from minillm.files import whole_file
+from minillm.layers.linear_jax import transpose_weights
 from minillm.training.allocator import map_large_pieces
 from minillm.training.checkpoint import Checkpoints
 from minillm.training.config import TrainConfig

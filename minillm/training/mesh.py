@@ -1,7 +1,7 @@
 """The devices as a grid with named axes, and what of a run lies where.
 
 A batch is split over the axes "data" and "expert". Parameters are whole on every device, but for experts: these are
-split over the axis "expert", and tokens travel to them (`minillm.accelerated.expert_parallel`). The axis "model" has
+split over the axis "expert", and tokens travel to them (`minillm.experts.fast.expert_parallel`). The axis "model" has
 one device for now: a layer that splits its weights over it changes `parameter_sharding` and nothing else. One device,
 several devices and several processes run the same program, and XLA puts the sums over devices where the shardings ask
 for them.

@@ -5,8 +5,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from minillm.course.files import whole_file
 from minillm.errors import MinillmError
+from minillm.files import whole_file
 
 
 class Metrics:

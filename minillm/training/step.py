@@ -1,6 +1,6 @@
 """What one step computes, as one program: loss, gradient, clipping, update.
 
-Everything that decides a step's speed is here and in `minillm.accelerated`. The state is donated: its buffers become
+Everything that decides a step's speed is here and in the twins. The state is donated: its buffers become
 those of the new state, so a step holds the parameters and moments once.
 """
 
@@ -13,15 +13,16 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Int
 
-from minillm.accelerated import optimizer, schedules
-from minillm.accelerated.balancing import update_selection_bias
-from minillm.accelerated.losses import IGNORED, cross_entropy
-from minillm.accelerated.transformer import Params, transformer_with_routing
 from minillm.axes import Tokens, wide
 from minillm.config import Config
-from minillm.reference.transformer import init_params
+from minillm.experts.balancing_jax import update_selection_bias
+from minillm.layers.losses_jax import IGNORED, cross_entropy
+from minillm.learning import optimizer_jax as optimizer
+from minillm.learning import schedules_jax as schedules
 from minillm.training.config import TrainConfig
 from minillm.training.mesh import parameter_sharding
+from minillm.transformer.transformer import init_params
+from minillm.transformer.transformer_jax import Params, transformer_with_routing
 
 Assemble = Callable[[Any, Any, Any], Params]  # (learned, frozen, step or None) -> the whole model's tree
 

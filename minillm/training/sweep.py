@@ -23,13 +23,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
-from minillm.accelerated.optimizer import adamw_init, adamw_update, clip_by_global_norm
-from minillm.accelerated.scoring import token_log_probabilities
-from minillm.accelerated.transformer import Params, transformer
 from minillm.config import Config
 from minillm.errors import InputError
-from minillm.reference.transformer import init_params
+from minillm.learning.optimizer_jax import adamw_init, adamw_update, clip_by_global_norm
 from minillm.training.step import TrainState, training_losses
+from minillm.transformer.scoring_jax import token_log_probabilities
+from minillm.transformer.transformer import init_params
+from minillm.transformer.transformer_jax import Params, transformer
 
 CLIP_NORM = 1.0
 Job, Result = TypeVar("Job"), TypeVar("Result")

@@ -37,7 +37,7 @@ from make_tiny_llama import every_float_is_double, in_double
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils.logging import disable_progress_bar
 
-from minillm.fetch import SMOLLM2, fetch
+from minillm.data.fetch import SMOLLM2, fetch
 
 OUTPUT = Path(__file__).parent / "smollm2.json"
 NEW_TOKENS = 16

@@ -1,7 +1,7 @@
 """What `06_adamw` is held to."""
 
 from minillm.course.assignments.folder import Check
-from minillm.laws import optimizer as laws
+from minillm.learning import optimizer_laws as laws
 
 
 def usual(functions, variant):

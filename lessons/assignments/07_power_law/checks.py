@@ -3,7 +3,7 @@
 import numpy as np
 
 from minillm.course.assignments.folder import Check
-from minillm.laws import scaling as laws
+from minillm.learning import scaling_fit_laws as laws
 
 
 def usual(functions, variant):

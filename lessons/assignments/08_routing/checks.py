@@ -3,7 +3,7 @@
 import numpy as np
 
 from minillm.course.assignments.folder import Check
-from minillm.laws import routing as laws
+from minillm.experts import routing_laws as laws
 
 
 def in_order(functions, variant):

@@ -3,7 +3,7 @@
 import numpy as np
 
 from minillm.course.assignments.folder import Check
-from minillm.laws import svd as laws
+from minillm.decomposition import svd_laws as laws
 
 
 def falling(functions, variant):

@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from minillm.adaptation import lora_laws as laws
 from minillm.course.assignments.folder import Check
-from minillm.laws import lora as laws
 
 
 def alpha_of(scale, lora_a, variant):

@@ -1,7 +1,7 @@
 """What `12_top_p` is held to."""
 
 from minillm.course.assignments.folder import Check
-from minillm.laws import sampling as laws
+from minillm.transformer import sampling_laws as laws
 
 
 def sample(functions, variant):

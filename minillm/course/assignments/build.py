@@ -11,8 +11,8 @@ from pathlib import Path
 import minillm
 from minillm.course.assignments.folder import Assignment, assignments, find_assignment
 from minillm.course.assignments.tree import make_tree
-from minillm.course.files import whole_file
 from minillm.errors import InputError
+from minillm.files import whole_file
 
 TARGETS = ("student", "gradescope", "classroom50")
 _LEFT_OUT = shutil.ignore_patterns("__pycache__", ".*", "*.pyc")
@@ -104,7 +104,7 @@ def main() -> None:
         subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", str(here / "source")], check=True)
     submission = os.environ.get("SUBMISSION_DIR", ".")
     chosen = [part for one in ASSIGNMENTS for part in ("--assignment", one)]
-    command = [sys.executable, "-m", "minillm.cli", "grade", submission, "--as", "classroom50", "--out", "result.json"]
+    command = [sys.executable, "-m", "minillm", "grade", submission, "--as", "classroom50", "--out", "result.json"]
     subprocess.run([*command, *chosen], check=True)
 
 

@@ -12,8 +12,8 @@ from minillm.course.assignments.checking import check_source
 from minillm.course.assignments.driver import arrays_in
 from minillm.course.assignments.folder import Assignment, Variant, assignments, find_assignment
 from minillm.course.assignments.verdicts import PASS, Result
-from minillm.course.files import whole_file
 from minillm.errors import InputError
+from minillm.files import whole_file
 
 FEWEST_MUTANTS = 5
 MOST_SECONDS = 2.0  # of one question
@@ -156,7 +156,7 @@ def double(x):
 
 from minillm.course.assignments.folder import Check
 from minillm.laws import agree, law
-from minillm.laws.strategies import arrays, row_shapes
+from minillm.strategies import arrays, row_shapes
 
 
 def double(x):

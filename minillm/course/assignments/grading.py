@@ -26,8 +26,8 @@ from minillm.course.assignments.driver import Worker
 from minillm.course.assignments.folder import assignments, find_assignment
 from minillm.course.assignments.search import Effort
 from minillm.course.assignments.submissions import read_submission
-from minillm.course.files import whole_file
 from minillm.errors import InputError, MinillmError
+from minillm.files import whole_file
 
 MOST_SECONDS = 900  # of one submission
 

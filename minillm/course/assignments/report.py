@@ -22,7 +22,7 @@ import numpy as np
 import minillm
 from minillm.course.assignments.show import array_text, hint_text
 from minillm.course.assignments.verdicts import PASS, VERDICTS, Result
-from minillm.course.files import whole_file
+from minillm.files import whole_file
 
 SCHEMA = "minillm/report/1"
 

@@ -23,8 +23,8 @@ from minillm.course.assignments.show import (
 )
 from minillm.course.assignments.tree import Tree, find_tree, make_tree
 from minillm.course.assignments.verdicts import Result
-from minillm.course.files import whole_file
 from minillm.errors import InputError, MinillmError
+from minillm.files import whole_file
 
 
 def init(folder: Path, student: str | None) -> None:

@@ -16,8 +16,8 @@ from typing import Any
 
 import minillm
 from minillm.course.assignments.folder import Assignment, Variant, assignments, find_assignment
-from minillm.course.files import whole_file
 from minillm.errors import InputError, MinillmError
+from minillm.files import whole_file
 
 MARK = "minillm.toml"
 SUBMISSION = "submission.zip"

@@ -5,6 +5,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+import numpy as np  # noqa: F401  for the examples
+
 MOST_LINES = 20_000  # of one call that are looked at
 
 

@@ -1,1 +1,0 @@
-"""The same concepts, jitted by JAX for CPU, GPU and TPU: fast first, and still clear."""

@@ -1,0 +1,1 @@
+"""Few trained numbers beside a frozen model."""

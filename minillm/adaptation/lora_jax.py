@@ -1,0 +1,232 @@
+"""LoRA, jitted: `minillm.adaptation.lora` for CPU, GPU and TPU.
+
+`with_lora` puts a `LoRAWeight` in the place of each matrix that an adapter changes, and it multiplies as a matrix does,
+`x @ W`: so every model of this package takes adapters as it is. `with_adapters` does the same for several at once, of
+which each row of a batch has its own. W is frozen: its gradient is never computed, and x is all that is kept for it.
+"""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from minillm.axes import checked, wide
+from minillm.errors import InputError
+from minillm.parameters import check_adapter, leaf_at, replace_leaves
+
+Params = dict[str, Any]
+Adapter = dict[str, dict[str, Any]]
+Inputs = Float[Any, "*batch d_in"]
+Outputs = Float[Any, "*batch d_out"]
+Matrix = Float[Any, "d_in d_out"]
+Keep = Bool[Any, "*batch d_in"]
+
+
+@checked
+def lora_linear(
+    x: Inputs,
+    weight: Matrix,
+    lora_a: Float[Any, "d_in R"],
+    lora_b: Float[Any, "R d_out"],
+    scale: float = 1.0,
+    keep: Keep | None = None,
+    dropout: float = 0.0,
+) -> Outputs:
+    """As the reference."""
+    if keep is None:
+        return _lora_linear(x, weight, lora_a, lora_b, jnp.asarray(scale, x.dtype))
+    dropped = jnp.where(keep, x / (1 - dropout), 0).astype(x.dtype)
+    frozen = jax.lax.stop_gradient(weight)
+    return x @ frozen + jnp.asarray(scale, x.dtype) * (dropped @ lora_a) @ lora_b
+
+
+@jax.custom_vjp
+@jax.jit
+def _lora_linear(x: Inputs, weight: Matrix, lora_a: Any, lora_b: Any, scale: Any) -> Outputs:
+    rows = x.reshape(-1, x.shape[-1])
+    return (rows @ weight + (scale * (rows @ lora_a)) @ lora_b).reshape(*x.shape[:-1], -1)
+
+
+def _forward(x: Inputs, weight: Matrix, lora_a: Any, lora_b: Any, scale: Any) -> tuple[Outputs, Any]:
+    return _lora_linear(x, weight, lora_a, lora_b, scale), (x, weight, lora_a, lora_b, scale)
+
+
+def _backward(saved: Any, g: Outputs) -> tuple[Any, ...]:
+    """As the reference; x A is computed again, which costs less than to keep it."""
+    x, weight, lora_a, lora_b, scale = saved
+    rows, upstream = x.reshape(-1, x.shape[-1]), g.reshape(-1, g.shape[-1])
+    thin = scale * (upstream @ lora_b.T)
+    dx = upstream @ weight.T + thin @ lora_a.T
+    dlora_a, dlora_b = rows.T @ thin, (scale * (rows @ lora_a)).T @ upstream
+    return dx.reshape(x.shape), None, dlora_a, dlora_b, None
+
+
+_lora_linear.defvjp(_forward, _backward)
+
+
+@checked
+def lora_linear_by_row(
+    x: Float[Any, "B T d_in"],
+    weight: Matrix,
+    lora_a: Float[Any, "adapters d_in R"],
+    lora_b: Float[Any, "adapters R d_out"],
+    scale: Float[Any, "adapters"],
+    chosen: Int[Any, "B"],
+) -> Float[Any, "B T d_out"]:
+    """As the reference, where the choices are known; inside `jit` one of an adapter that is not there is none."""
+    check_chosen(chosen, len(lora_a))
+    return _lora_linear_by_row(x, weight, lora_a, lora_b, scale, chosen)
+
+
+@jax.jit
+def _lora_linear_by_row(x: Any, weight: Any, lora_a: Any, lora_b: Any, scale: Any, chosen: Any) -> Any:
+    there = (chosen >= 0) & (chosen < len(lora_a))
+    own = jnp.where(there, chosen, 0)
+    factor = jnp.where(there, scale[own], 0).astype(x.dtype)
+    inner = factor[:, None, None] * jnp.einsum("btd,bdr->btr", x, lora_a[own])
+    return x @ weight + jnp.einsum("btr,bro->bto", inner, lora_b[own])
+
+
+@jax.jit
+@checked
+def lora_delta(lora_a: Float[Any, "d_in R"], lora_b: Float[Any, "R d_out"], scale: float = 1.0) -> Matrix:
+    """As the reference."""
+    a, b = wide(lora_a), wide(lora_b)
+    return (jnp.asarray(scale, a.dtype) * (a @ b)).astype(lora_a.dtype)
+
+
+# On a model's parameter tree
+
+
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=["weight", "lora_a", "lora_b", "key"],
+    meta_fields=["scale", "dropout"],
+)
+@dataclass(frozen=True)
+class LoRAWeight:
+    """A matrix and its change, in the place of the matrix; while training with dropout, a key to draw it from."""
+
+    weight: Matrix
+    lora_a: Float[Any, "d_in R"]
+    lora_b: Float[Any, "R d_out"]
+    scale: float
+    key: Any = None
+    dropout: float = 0.0
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The matrix's."""
+        return self.weight.shape
+
+    @property
+    def dtype(self) -> Any:
+        """The matrix's."""
+        return self.weight.dtype
+
+    def __rmatmul__(self, x: Inputs) -> Outputs:
+        """`x @ W`: `lora_linear` of x."""
+        keep = None if self.key is None else jax.random.bernoulli(self.key, 1 - self.dropout, x.shape)
+        return lora_linear(x, self.weight, self.lora_a, self.lora_b, self.scale, keep, self.dropout)
+
+
+@partial(
+    jax.tree_util.register_dataclass, data_fields=["weight", "lora_a", "lora_b", "scale", "chosen"], meta_fields=[]
+)
+@dataclass(frozen=True)
+class LoRAWeights:
+    """A matrix and the changes of several adapters, of which each row of a batch has chosen one."""
+
+    weight: Matrix
+    lora_a: Float[Any, "adapters d_in R"]
+    lora_b: Float[Any, "adapters R d_out"]
+    scale: Float[Any, "adapters"]
+    chosen: Int[Any, "B"]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The matrix's."""
+        return self.weight.shape
+
+    @property
+    def dtype(self) -> Any:
+        """The matrix's."""
+        return self.weight.dtype
+
+    def __rmatmul__(self, x: Float[Any, "B T d_in"]) -> Float[Any, "B T d_out"]:
+        """`x @ W`: `lora_linear_by_row` of x."""
+        return lora_linear_by_row(x, self.weight, self.lora_a, self.lora_b, self.scale, self.chosen)
+
+
+def with_lora(params: Params, adapter: Adapter, scale: float, key: Any = None, dropout: float = 0.0) -> Params:
+    """The model with an adapter at its matrices, unmerged: a tree that `transformer` takes in place of the base's.
+
+    With a `key`, dropout is drawn from it, for each matrix anew. The base's arrays are shared, and get no gradient.
+    """
+    check_adapter(params, adapter)
+    keys = [None] * len(adapter) if key is None or dropout == 0 else jax.random.split(key, len(adapter))
+    changed = {
+        path: LoRAWeight(leaf_at(params, path), **pair, scale=scale, key=own, dropout=dropout)
+        for (path, pair), own in zip(adapter.items(), keys, strict=True)
+    }
+    return replace_leaves(params, changed)
+
+
+def with_adapters(params: Params, adapters: list[Adapter], scales: list[float], chosen: Int[Any, "B"]) -> Params:
+    """The model with several adapters, of which row b of a batch has number `chosen[b]`, or none where that is -1.
+
+    They may change different matrices and have different ranks: what is missing is filled with zeros.
+    """
+    for adapter in adapters:
+        check_adapter(params, adapter)
+    if not adapters or len(adapters) != len(scales):
+        raise InputError(
+            f"LoRA: there are {len(adapters)} adapters and {len(scales)} scales; give one of each, or more."
+        )
+    check_chosen(chosen, len(adapters))
+    rank = max(pair["lora_a"].shape[1] for adapter in adapters for pair in adapter.values())
+    changed = {}
+    for path in dict.fromkeys(path for adapter in adapters for path in adapter):
+        weight = leaf_at(params, path)
+        a = np.zeros((len(adapters), weight.shape[0], rank), weight.dtype)
+        b = np.zeros((len(adapters), rank, weight.shape[1]), weight.dtype)
+        for number, adapter in enumerate(adapters):
+            if path in adapter:
+                own = adapter[path]["lora_a"].shape[1]
+                a[number, :, :own], b[number, :own] = adapter[path]["lora_a"], adapter[path]["lora_b"]
+        factor = jnp.asarray(scales, weight.dtype)
+        changed[path] = LoRAWeights(weight, jnp.asarray(a), jnp.asarray(b), factor, jnp.asarray(chosen))
+    return replace_leaves(params, changed)
+
+
+def merge_lora(params: Params, adapter: Adapter, scale: float) -> Params:
+    """As the reference."""
+    check_adapter(params, adapter)
+    changed = {path: _merged(leaf_at(params, path), **pair, scale=scale) for path, pair in adapter.items()}
+    return replace_leaves(params, changed)
+
+
+@jax.jit
+def _merged(weight: Matrix, lora_a: Any, lora_b: Any, scale: float) -> Matrix:
+    return weight + lora_delta(lora_a, lora_b, scale)
+
+
+def unmerge_lora(params: Params, adapter: Adapter, scale: float) -> Params:
+    """As the reference."""
+    return merge_lora(params, adapter, -scale)
+
+
+def check_chosen(chosen: Int[Any, "B"], num_adapters: int) -> None:
+    """As the reference, where the choices are known."""
+    if isinstance(chosen, jax.core.Tracer):
+        return
+    bad = np.asarray((chosen < -1) | (chosen >= num_adapters))
+    if np.any(bad):
+        row = int(np.argmax(bad))
+        raise InputError(
+            f"LoRA: row {row} chooses adapter {chosen[row]}; there are {num_adapters}, from 0, and -1 for none."
+        )

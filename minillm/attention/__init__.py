@@ -1,0 +1,1 @@
+"""Attention: tokens that look at one another."""

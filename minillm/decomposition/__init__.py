@@ -1,0 +1,1 @@
+"""Matrices taken apart: singular values, low rank, random subspaces."""

@@ -1,0 +1,92 @@
+"""Laws of the singular value decomposition; LAPACK as the oracle of the singular values."""
+
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+
+from minillm.decomposition import svd
+from minillm.laws import agree, law, require, several, shaped
+from minillm.strategies import arrays, normal, seeds
+
+PARTS = "u, s, vt"
+
+
+def jacobi_rotation(alpha: float, beta: float, gamma: float) -> np.ndarray:
+    """The reference's turn of two columns of squared lengths alpha, beta and product gamma.
+
+    >>> jacobi_rotation(1.0, 1.0, 1.0).round(4)
+    array([[ 0.7071,  0.7071],
+           [-0.7071,  0.7071]])
+    """
+    if gamma == 0:
+        return np.eye(2)
+    return svd._rotation(np.float64(alpha), np.float64(beta), np.float64(gamma))
+
+
+def jacobi_svd(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The reference's.
+
+    >>> jacobi_svd(np.array([[3.0]]))[1]
+    array([3.])
+    """
+    return tuple(svd.jacobi_svd(matrix))
+
+
+shapes = st.sampled_from([(1, 1), (2, 1), (2, 2), (3, 2), (4, 3), (7, 5)])
+plain = shapes.flatmap(lambda shape: arrays(shape, st.integers(-3, 3).map(float)))
+dense = seeds.map(lambda seed: normal(seed, 4, 3))  # of full rank, and perpendicular nowhere
+matrices = st.one_of(plain, dense).map(lambda matrix: (matrix,))
+columns = st.sampled_from([(2, 2), (3, 2)]).flatmap(lambda shape: arrays(shape, st.integers(-3, 3).map(float)))
+
+
+@law(jacobi_rotation, given=columns.map(lambda pair: (pair,)))
+def the_turn_makes_two_columns_perpendicular(rotation: Any, pair: np.ndarray) -> None:
+    """[a b] times the turn has perpendicular columns."""
+    turned = pair @ shaped(_turn(rotation, pair), np.eye(2))
+    agree(turned[:, 0] @ turned[:, 1], np.asarray(0.0), of="the product of the turned columns")
+
+
+@law(jacobi_rotation, given=columns.map(lambda pair: (pair,)))
+def the_turn_is_one_and_the_smaller_of_two(rotation: Any, pair: np.ndarray) -> None:
+    """It is [[c, s], [-s, c]] with c^2 + s^2 = 1, and turns by at most 45 degrees: |s| <= c."""
+    turn = shaped(_turn(rotation, pair), np.eye(2))
+    c, s = turn[0]
+    agree(turn, np.array([[c, s], [-s, c]]))
+    agree(c * c + s * s, np.asarray(1.0), of="c^2 + s^2")
+    require(abs(s) <= c + 1e-9, "it should turn by at most 45 degrees", turn)
+
+
+@law(jacobi_svd, given=matrices)
+def the_product_is_the_matrix(decompose: Any, matrix: np.ndarray) -> None:
+    """U diag(s) V^T is the matrix."""
+    u, s, vt = _parts(decompose, matrix)
+    agree((u * s) @ vt, matrix, of="U diag(s) V^T")
+
+
+@law(jacobi_svd, given=matrices)
+def both_sides_are_orthonormal(decompose: Any, matrix: np.ndarray) -> None:
+    """V^T V is the identity, and so is U^T U where no singular value is 0."""
+    u, _, vt = _parts(decompose, matrix)
+    agree(vt @ vt.T, np.eye(matrix.shape[1]), of="V^T V")
+    if np.all(np.linalg.svd(matrix, compute_uv=False) > 1e-9):
+        agree(u.T @ u, np.eye(matrix.shape[1]), of="U^T U")
+
+
+@law(jacobi_svd, given=matrices)
+def the_largest_comes_first(decompose: Any, matrix: np.ndarray) -> None:
+    """The singular values are those of LAPACK: none below 0, the largest first."""
+    _, s, _ = several(decompose(matrix), 3, PARTS)
+    agree(s, np.linalg.svd(matrix, compute_uv=False), 1e-7)  # a zero comes out as the root of rounding
+
+
+def _parts(decompose: Any, matrix: np.ndarray) -> tuple[np.ndarray, ...]:
+    R = matrix.shape[1]
+    likes = np.zeros(matrix.shape), np.zeros(R), np.zeros((R, R))
+    answer = several(decompose(matrix), 3, PARTS)
+    return tuple(shaped(part, like, name) for part, like, name in zip(answer, likes, PARTS.split(", "), strict=True))
+
+
+def _turn(rotation: Any, pair: np.ndarray) -> Any:
+    a, b = pair.T
+    return rotation(float(a @ a), float(b @ b), float(a @ b))

@@ -1,0 +1,1 @@
+"""Mixture of experts: layers of which a token passes a few."""

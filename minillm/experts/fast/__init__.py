@@ -1,0 +1,1 @@
+"""Other ways to the experts' values: rows side by side, kernels, many devices."""

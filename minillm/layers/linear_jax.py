@@ -1,0 +1,70 @@
+"""Linear layers, and the form of weights that no one changes.
+
+Decoding one token multiplies one row by every matrix, so it goes as fast as memory is read. A CPU reads a
+matrix-vector product fastest when the numbers of one output lie together, which is the transposed matrix:
+with it a step of SmolLM2 took 0.86 of the time (benchmarks/README.md). So model files have it, and a frozen base that
+stays in that form is not copied. `transpose_weights` gives it to a parameter tree; all of `accelerated` takes either.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Transposed:
+    """A matrix (d_in, d_out), kept as its transpose: `rows[j]` are the weights of output j; for `x @ W` and `W.T`."""
+
+    rows: Float[Any, "d_out d_in"]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """The shape of the matrix it stands for."""
+        return self.rows.shape[1], self.rows.shape[0]
+
+    @property
+    def dtype(self) -> Any:
+        """The dtype of its numbers."""
+        return self.rows.dtype
+
+    @property
+    def T(self) -> Float[Any, "d_out d_in"]:
+        """The transpose, which is what is kept."""
+        return self.rows
+
+    def __rmatmul__(self, x: Float[Any, "*batch d_in"]) -> Float[Any, "*batch d_out"]:
+        """`x @ W`; of a single row on a CPU, a matrix-vector product that reads each output's weights in one run."""
+        if x.size == x.shape[-1] and jax.default_backend() == "cpu":
+            # Keep XLA:CPU from recomputing x's producer for every output row, which a fused product does.
+            row = jax.lax.optimization_barrier(x.reshape(-1))
+            return (self.rows @ row).reshape(*x.shape[:-1], -1)
+        return (x.reshape(-1, x.shape[-1]) @ self.rows.T).reshape(*x.shape[:-1], -1)
+
+
+Weight = Any  # a matrix (d_in, d_out), or what multiplies in its place: it has `__rmatmul__`, `shape` and `dtype`
+
+
+def linear(x: Float[Any, "*batch d_in"], weight: Weight) -> Float[Any, "*batch d_out"]:
+    """`x @ W`. What is no array multiplies by its own `__rmatmul__`."""
+    if not isinstance(weight, jax.Array | np.ndarray):
+        return jnp.asarray(x) @ weight
+    # One long row of vectors: with more axes, XLA:CPU copies both factors of the weight's gradient.
+    return (x.reshape(-1, x.shape[-1]) @ weight).reshape(*x.shape[:-1], weight.shape[-1])
+
+
+def transpose_weights(params: Any) -> Any:
+    """The same tree with every matrix of every layer, and an untied head, in the form `Transposed`.
+
+    But for those of a router: they are small, and its products are its own.
+    """
+
+    def transposed(path: Any, leaf: Any) -> Any:
+        is_matrix = leaf.ndim == 2 and path[0].key != "embedding" and path[-1].key not in ("router", "noise")
+        return Transposed(leaf.T) if is_matrix else leaf
+
+    return jax.tree_util.tree_map_with_path(transposed, params)

@@ -1,0 +1,143 @@
+"""An adapter from a folder that PEFT, or `minillm finetune`, wrote: adapter_config.json, adapter_model.safetensors.
+
+PEFT's lora_A is (R, d_in) and its lora_B (d_out, R): our transposes. The scale is in the settings, as alpha, rank and
+whether it is rank-stabilised.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import ml_dtypes  # noqa: F401  teaches NumPy the name bfloat16, by which safetensors asks for it
+import numpy as np
+from safetensors import SafetensorError, safe_open
+
+from minillm.config import Config, LoRAConfig
+from minillm.errors import ModelFileError
+from minillm.models.llama_folder import READABLE, folder_names
+from minillm.models.tokenizer_files import read_json
+from minillm.parameters import Adapter
+
+SETTINGS, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+PREFIX = "base_model.model."
+# Kinds of change that are not x W + scale x A B; each with the value that means "not used".
+OTHER_KINDS: dict[str, Any] = {
+    "use_dora": False,
+    "use_qalora": False,
+    "use_bdlora": None,
+    "lora_bias": False,
+    "fan_in_fan_out": False,
+    "bias": "none",
+    "modules_to_save": None,
+    "rank_pattern": {},
+    "alpha_pattern": {},
+    "layer_replication": None,
+    "trainable_token_indices": None,
+    "target_parameters": None,
+}
+
+
+def adapter_base(folder: str | Path) -> str | None:
+    """The name or path of the model that the adapter was made for, where its settings say so."""
+    found = read_json(Path(folder) / SETTINGS).get("base_model_name_or_path")
+    return found if isinstance(found, str) and found else None
+
+
+def load_adapter(folder: str | Path, config: Config) -> tuple[Adapter, LoRAConfig]:
+    """The adapter of a folder, in float32, for a model of this `Config`; and its settings, the targets as paths.
+
+    Raises ModelFileError where a file is missing, damaged, of another kind of change, or of another model.
+    """
+    folder = Path(folder)
+    settings = read_json(folder / SETTINGS)
+    _refuse_other_kinds(folder / SETTINGS, settings)
+    paths = {theirs.removesuffix(".weight"): ours for ours, theirs in module_names(config).items()}
+    adapter: Adapter = {}
+    for name, numbers in _tensors(folder / WEIGHTS).items():
+        module, _, factor = name.removeprefix(PREFIX).removesuffix(".weight").rpartition(".")
+        if factor == "base_layer":
+            continue  # PEFT keeps a copy of a head that it changes
+        if module not in paths or factor not in ("lora_A", "lora_B"):
+            raise ModelFileError(
+                f"{folder}: the adapter has {name!r}, and this model no such matrix; take its own base."
+            )
+        adapter.setdefault(paths[module], {})[factor.lower()] = np.ascontiguousarray(numbers.T)
+    lora = _settings(folder / SETTINGS, settings, tuple(adapter))
+    _check_shapes(folder, adapter, lora, config)
+    return adapter, lora
+
+
+def module_names(config: Config) -> dict[str, str]:
+    """Our path of every matrix that may have a change -> the file's name of it."""
+    names = folder_names(config)
+    matrices = {ours: theirs for ours, theirs in names.layer.items() if ours.startswith(("attention.", "mlp."))}
+    found = {
+        f"layers.{layer}.{ours}": theirs.format(layer)
+        for layer in range(config.num_layers)
+        for ours, theirs in matrices.items()
+    }
+    return found if config.tied_embeddings else {**found, "head": names.head}
+
+
+def _refuse_other_kinds(path: Path, settings: dict[str, Any]) -> None:
+    if settings.get("peft_type") != "LORA":
+        raise ModelFileError(f"{path}: peft_type is {settings.get('peft_type')!r}; minillm reads LORA only.")
+    for name, unused in OTHER_KINDS.items():
+        if settings.get(name, unused) not in (unused, None, False, {}, []):
+            raise ModelFileError(f"{path}: {name} is {settings[name]!r}, a variant that minillm does not have.")
+
+
+def _settings(path: Path, settings: dict[str, Any], targets: tuple[str, ...]) -> LoRAConfig:
+    numbers = []
+    for name, otherwise in (("r", None), ("lora_alpha", None), ("lora_dropout", 0.0)):
+        value = settings.get(name, otherwise)
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            raise ModelFileError(f"{path}: {name} is {value!r}; it must be a number.")
+        numbers.append(value)
+    rank, alpha, dropout = numbers
+    if not targets:
+        raise ModelFileError(f"{path.parent / WEIGHTS}: there is no adapter in it; save it again.")
+    try:
+        return LoRAConfig(int(rank), float(alpha), targets, settings.get("use_rslora") is True, float(dropout))
+    except ValueError as error:
+        raise ModelFileError(f"{path}: {error}") from error
+
+
+def _tensors(path: Path) -> dict[str, np.ndarray]:
+    if not path.is_file():
+        raise ModelFileError(f"{path} is missing; an adapter is {SETTINGS} and {WEIGHTS} in one folder.")
+    try:
+        with safe_open(path, "np") as file:
+            names = list(file.keys())
+            for name in names:
+                if (kind := file.get_slice(name).get_dtype()) not in READABLE:
+                    raise ModelFileError(
+                        f"{path}: tensor {name!r} is stored as {kind}; minillm reads {', '.join(READABLE)}."
+                    )
+            found = {name: file.get_tensor(name).astype(np.float32) for name in names}
+    except (SafetensorError, OSError) as error:
+        raise ModelFileError(f"{path} is no whole safetensors file ({error}); save or copy it again.") from error
+    for name, numbers in found.items():
+        if not np.isfinite(numbers).all():
+            raise ModelFileError(f"{path}: tensor {name!r} holds numbers that are infinite or not a number.")
+    return found
+
+
+def _check_shapes(folder: Path, adapter: Adapter, lora: LoRAConfig, config: Config) -> None:
+    """Both factors there, of the rank that the settings say, and of the matrix's shape."""
+    heads, kv_heads = config.num_heads * config.head_dim, config.num_kv_heads * config.head_dim
+    hidden, ffn = config.model_dim, config.ffn_dim
+    shapes = {
+        "query": (hidden, heads), "key": (hidden, kv_heads), "value": (hidden, kv_heads), "output": (heads, hidden),
+        "gate": (hidden, ffn), "up": (hidden, ffn), "down": (ffn, hidden), "head": (hidden, config.vocab_size),
+    }  # fmt: skip
+    for path, pair in adapter.items():
+        if len(pair) != 2:
+            raise ModelFileError(f"{folder}: the adapter's {path} has only {next(iter(pair))}; save or copy it again.")
+        d_in, d_out = shapes[path.rpartition(".")[2]]
+        expected = {"lora_a": (d_in, lora.rank), "lora_b": (lora.rank, d_out)}
+        for name, numbers in pair.items():
+            if numbers.shape != expected[name]:
+                raise ModelFileError(
+                    f"{folder}: the adapter's {name} of {path} has shape {numbers.shape}, and for this model and rank "
+                    f"{lora.rank} it is {expected[name]}; take its own base."
+                )

@@ -1,1 +1,0 @@
-"""The chapter's concepts in NumPy alone: correct first, and clear. Nothing here imports JAX."""

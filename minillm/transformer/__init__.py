@@ -1,0 +1,1 @@
+"""The language model whole: its forward pass, generation, sampling, scoring."""

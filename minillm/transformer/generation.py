@@ -1,0 +1,53 @@
+"""Generation: read the prompt once, then one token at a time, each fed back as the next input.
+
+    x_t ~ p( . | x_<t),  t = T, T+1, ...           (ancestral sampling; greedy where the temperature is 0)
+
+The prompt fills the KV cache (prefill); after that every token costs one row of work (decode).
+"""
+
+from collections.abc import Collection, Iterator
+from typing import Any
+
+import numpy as np  # noqa: F401  for the examples
+from jaxtyping import Float, Int
+
+from minillm.attention.cache import init_cache
+from minillm.axes import checked
+from minillm.config import GREEDY, Config, Sampling
+from minillm.transformer.sampling import sample
+from minillm.transformer.transformer import Params, decode, prefill
+
+
+@checked
+def generate(
+    params: Params,
+    prompt: Int[Any, "T"],
+    draws: Float[Any, "steps"],
+    config: Config,
+    sampling: Sampling = GREEDY,
+    stop_ids: Collection[int] = (),
+) -> Iterator[int]:
+    """Yield new tokens, one for each draw from [0, 1), or up to and including the first in `stop_ids`.
+
+    >>> import numpy as np
+    >>> from minillm.config import TINY
+    >>> from minillm.transformer.transformer import init_params
+    >>> params = init_params(TINY, np.random.default_rng(0))
+    >>> len(list(generate(params, np.array([1, 2, 3]), np.zeros(5), TINY)))
+    5
+    """
+    config.check_room(len(prompt), len(draws))
+    cache = init_cache(config, 1, len(prompt) + len(draws), params["embedding"].dtype)
+    logits, cache = prefill(params, prompt[None], cache, config)
+    return _continue(params, logits, cache, draws, config, sampling, stop_ids)
+
+
+def _continue(
+    params: Params, logits: Any, cache: Any, draws: Any, config: Config, sampling: Sampling, stop_ids: Collection[int]
+) -> Iterator[int]:
+    for step, draw in enumerate(draws):
+        token = sample(logits, draw[None], sampling)
+        yield int(token[0])
+        if int(token[0]) in stop_ids or step + 1 == len(draws):
+            return
+        logits, cache = decode(params, token, cache, config)

@@ -1,0 +1,90 @@
+"""Laws of sampling with temperature and top-p."""
+
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+
+from minillm.config import Sampling
+from minillm.laws import agree, law, require, shaped
+from minillm.transformer import sampling
+from minillm.transformer.sampling import top_p_mask
+
+
+def sample(logits: np.ndarray, draw: float, temperature: float, p: float) -> Any:
+    """The reference's, of one row.
+
+    >>> int(sample(np.log(np.array([0.2, 0.5, 0.3])), 0.9, 1.0, 0.8))
+    2
+    """
+    return sampling.sample(logits, np.asarray(draw), Sampling(temperature, top_p=p))
+
+
+def sample_cut_first(logits: np.ndarray, draw: float, temperature: float, p: float) -> Any:
+    """The other order, made of the reference's parts: top-p on the logits as they come, then the temperature.
+
+    >>> int(sample_cut_first(np.log(np.array([0.2, 0.5, 0.3])), 0.9, 1.0, 0.8))
+    2
+    """
+    kept = np.where(top_p_mask(logits, p), logits, -np.inf)
+    return sampling.sample(kept, np.asarray(draw), Sampling(temperature))
+
+
+@st.composite
+def rows(draw: Any) -> np.ndarray:
+    """Logits whose shares are multiples of 1/2, 1/4, ... apart, so that no sum stands at p by rounding."""
+    size = draw(st.sampled_from([2, 3, 1, 5]))
+    return np.array(draw(st.permutations(range(size))), np.float64) * draw(st.sampled_from([1.0, 0.5]))
+
+
+masses = st.sampled_from([0.6, 0.9, 0.35, 1.0, 0.1])
+draws = st.one_of(st.just(0.0), st.integers(0, 127).map(lambda i: i / 128))
+temperatures = st.sampled_from([1.0, 2.0, 0.5, 4.0])
+
+
+@law(top_p_mask, given=st.tuples(rows(), masses))
+def the_fewest_that_reach_p(mask: Any, logits: np.ndarray, p: float) -> None:
+    """The likeliest tokens, as few as have mass p together; the likeliest is always among them."""
+    agree(mask(logits, p), _kept(logits, p))
+
+
+@law(top_p_mask, given=st.tuples(rows(), masses))
+def without_the_least_of_them_it_is_too_little(mask: Any, logits: np.ndarray, p: float) -> None:
+    """Those that are kept have mass p or more, and without the least likely of them less."""
+    kept, shares = shaped(mask(logits, p), logits).astype(bool), np.exp(logits) / np.exp(logits).sum()
+    require(kept.any(), "one token at least should be kept", kept)
+    require(shares[kept].sum() >= p - 1e-9, f"the kept ones should have mass {p} or more together", kept)
+    require(shares[kept].sum() - shares[kept].min() < p, f"without the least of them it should be less than {p}", kept)
+
+
+@law(sample, given=st.tuples(rows(), draws, temperatures, masses))
+def the_token_is_where_the_draw_falls(
+    sample: Any, logits: np.ndarray, draw: float, temperature: float, p: float
+) -> None:
+    """Temperature, then top-p; of the kept ones' shares, made to sum to 1, the first whose sum exceeds the draw."""
+    scaled = logits / temperature
+    _falls(sample, np.where(_kept(scaled, p), np.exp(scaled), 0), logits, draw, temperature, p)
+
+
+@law(sample_cut_first, given=st.tuples(rows(), draws, temperatures, masses))
+def the_token_is_where_the_draw_falls_cut_first(
+    sample: Any, logits: np.ndarray, draw: float, temperature: float, p: float
+) -> None:
+    """Top-p, then temperature; of the kept ones' shares, made to sum to 1, the first whose sum exceeds the draw."""
+    _falls(sample, np.where(_kept(logits, p), np.exp(logits / temperature), 0), logits, draw, temperature, p)
+
+
+def _falls(sample: Any, shares: np.ndarray, logits: np.ndarray, *settings: float) -> None:
+    draw = settings[0]
+    place = int(np.searchsorted(np.cumsum(shares / shares.sum()), draw, side="right"))
+    got = np.asarray(sample(logits, *settings))
+    agree(got.astype(np.int64) if got.dtype.kind in "iu" else got, np.asarray(min(place, len(logits) - 1), np.int64))
+
+
+def _kept(logits: np.ndarray, p: float) -> np.ndarray:
+    shares, kept, mass = np.exp(logits) / np.exp(logits).sum(), np.zeros(len(logits), bool), 0.0
+    for token in sorted(range(len(logits)), key=lambda i: (-shares[i], i)):
+        if mass >= p - 1e-12:
+            break
+        kept[token], mass = True, mass + shares[token]
+    return kept
