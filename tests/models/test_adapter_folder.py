@@ -6,7 +6,6 @@ from dataclasses import replace
 import jax
 import numpy as np
 import pytest
-from tests.adaptation.test_lora import CONFIG, LORA, TOKENS, base, jax_loss, trained
 
 from minillm.adaptation.lora import merge_lora
 from minillm.adaptation.lora_jax import with_lora
@@ -16,6 +15,7 @@ from minillm.models.adapter_folder import PREFIX, SETTINGS, WEIGHTS, load_adapte
 from minillm.training.export import folder_settings, folder_tensors, save_adapter
 from minillm.transformer.transformer import transformer as reference_transformer
 from minillm.transformer.transformer_jax import transformer
+from tests.adaptation.test_lora import CONFIG, LORA, TOKENS, base, jax_loss, trained
 
 CONFIGS = [
     LORA,

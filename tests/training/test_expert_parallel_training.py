@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.transformer.test_moe_transformer import run_settings
 
 from minillm.config import MoEConfig
 from minillm.errors import InputError
@@ -17,6 +16,7 @@ from minillm.training.config import ModelShape, TrainConfig
 from minillm.training.loop import train
 from minillm.training.metrics import read_metrics
 from minillm.training.settings import parse_config
+from tests.transformer.test_moe_transformer import run_settings
 
 ROOT = Path(__file__).resolve().parents[2]
 
