@@ -7,7 +7,9 @@ A lesson needs these three names and nothing else of this folder:
     lesson = Lesson("1.0")
 """
 
-from minillm.course.claims import Claim, Claims, verdict
+from minillm.course.claims import Claim, Claims
+from minillm.course.declared import verdict
+from minillm.course.verdicts import Measurement
 from minillm.course.workspace import Lesson, Options
 
-__all__ = ["Claim", "Claims", "Lesson", "Options", "verdict"]
+__all__ = ["Claim", "Claims", "Lesson", "Measurement", "Options", "verdict"]

@@ -18,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 import minillm
+from minillm.course.claims import Claims, read_claims
 from minillm.course.lesson import Cell, Script, lesson_files, read_lesson
 from minillm.course.workspace import Lesson, Options, in_force
 from minillm.errors import InputError, MinillmError
@@ -37,11 +38,19 @@ class LessonFailed(MinillmError):
 def run_lesson(script: Script, options: Options) -> None:
     """Run all cells of a lesson; what it prints goes to stdout, its claims and figures to its folder."""
     print(f"Lesson {script.id}: {script.title} · {script.korean} ({script.time})\n", flush=True)
+    show_claims(script)
     with in_force(options), as_main(script.path) as namespace:
         for cell in script.cells:
             if cell.kind == "code":
                 execute(script, cell, namespace)
         require_finished(script, namespace)
+
+
+def show_claims(script: Script, console: Console | None = None) -> None:
+    """Print what the lesson will claim and the rules that decide it, before anything is measured."""
+    path = script.path.with_suffix(".toml")
+    if path.is_file():
+        (console or Console(highlight=False)).print(Claims(read_claims(path)).before())
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from minillm.course.keys import key_reader
 from minillm.course.latex import legible_markdown
 from minillm.course.lesson import Cell, Script
 from minillm.course.names import fingerprints, names_changed, names_table, other_names
-from minillm.course.run import Namespace, as_main, execute, opened_lesson, require_finished, shown_path
+from minillm.course.run import Namespace, as_main, execute, opened_lesson, require_finished, show_claims, shown_path
 from minillm.course.workspace import Options, in_force
 
 _WIDEST = 100  # longer lines of text are hard to read
@@ -67,6 +67,7 @@ class _Stepper:
 
     def go(self) -> bool:
         """Walk; False if the reader quit before the end."""
+        show_claims(self.script, self.console)
         for i, stop in enumerate(self.stops):
             self.show(i)
             if stop.code is not None:

@@ -7,6 +7,7 @@ are read from the environment (MINILLM_BACKEND, MINILLM_DEVICE, MINILLM_FAST, MI
 
 import os
 import re
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -16,7 +17,8 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from rich.console import Console
 
-from minillm.course.claims import Claims
+from minillm.course.claims import Claims, read_claims
+from minillm.course.declared import DeclaredClaims
 from minillm.errors import DeviceError, InputError, MinillmError
 from minillm.files import whole_file
 
@@ -101,7 +103,8 @@ class Lesson:
             raise MinillmError(
                 f"The lesson's folder {self.out} cannot be made: {error.strerror}; choose another with --out."
             ) from error
-        self.claims = Claims()
+        stated = claims_file(id)
+        self.claims: Any = Claims(read_claims(stated)) if stated else DeclaredClaims()
         self.figures: list[Path] = []
         self.finished = False
         # Figures are files here: without this, matplotlib looks for a screen. A notebook sets its own.
@@ -129,6 +132,17 @@ class Lesson:
         for written in [*self.figures, path]:
             console.print(f"wrote {written}", style="dim", highlight=False, soft_wrap=True, markup=False)
         self.finished = True
+
+
+def claims_file(id: str) -> Path | None:
+    """The claims beside the running lesson; in a notebook, beside the lesson of this id."""
+    from minillm.course.lesson import lesson_files
+
+    script = getattr(sys.modules["__main__"], "__file__", None)
+    path = Path(script) if script and Path(script).name.startswith(f"{id.replace('.', '_')}_") else None
+    path = path or lesson_files().get(id)
+    beside = path and path.with_suffix(".toml")
+    return beside if beside and beside.is_file() else None
 
 
 def use_device(device: Device) -> None:

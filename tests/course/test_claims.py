@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from minillm.course import Claims, verdict
+from minillm.course.declared import DeclaredClaims as Claims
+from minillm.course.declared import verdict
 from minillm.errors import InputError, MinillmError
 from minillm.files import whole_file
 
 TEXTS = {"statement": "Sums favour short answers.", "source": "Brown et al. 2020", "rule": "contrast > 2 sigma"}
-KEYS = ["id", "statement", "source", "published", "measured", "verdict", "rule"]
+KEYS = ["id", "statement", "chapter", "source", "published"]
+KEYS += ["measured", "intervals", "verdict", "rule", "preconditions"]
 
 
 def declared(*ids):
@@ -57,7 +59,8 @@ def test_written_claims_read_back(tmp_path):
     text = claims.write(tmp_path / "new" / "claims.json").read_text(encoding="utf-8")
     first, second = json.loads(text)
     assert list(first) == KEYS
-    assert first == {"id": "sum", **TEXTS, "published": 0.5, "measured": 0.25, "verdict": "supported"}
+    no_data = {"chapter": None, "intervals": [], "preconditions": []}
+    assert first == {"id": "sum", **TEXTS, "published": 0.5, "measured": 0.25, "verdict": "supported"} | no_data
     assert second["measured"] == "약 3"
     assert "약 3" in text  # legible in an editor, not \uXXXX
 
@@ -65,7 +68,7 @@ def test_written_claims_read_back(tmp_path):
 @pytest.mark.parametrize(
     ("mistake", "words"),
     [
-        (lambda c: c.decide("mean", measured=1, verdict="supported"), "never declared"),
+        (lambda c: c.decide("mean", measured=1, verdict="supported"), "stands in no file"),
         (lambda c: [c.decide("sum", measured=1, verdict="refuted") for _ in range(2)], "decided already"),
         (lambda c: c.declare("sum", **TEXTS), "declared twice"),
         (lambda c: c.declare("new", **(TEXTS | {"rule": " "})), "rule"),
