@@ -38,7 +38,7 @@ from minillm.files import whole_file
 
 Figure = str | int | float | None
 
-_COLOURS = {"supported": "green", "refuted": "red", "undecided": "yellow"}
+COLOURS = {"supported": "green", "refuted": "red", "undecided": "yellow"}
 _KEYS = ("id", "statement", "chapter", "source", "published", "rule", "preconditions")
 _PRECONDITION = re.compile(r"([a-z][a-z_]*): +(\S.*)")
 _TAKEN = {"id", "values", "minus", "standard_error", "dof", "measured", "self", "verdict"}
@@ -227,7 +227,7 @@ class Claims:
         for claim in self:
             verdict, measured = (claim.result.verdict, claim.result.measured) if claim.result else ("-", None)
             cells = (claim.statement, claim.source, shown(claim.published), shown(measured))
-            table.add_row(*map(Text, cells), Text(verdict, style=_COLOURS.get(verdict, "")))
+            table.add_row(*map(Text, cells), Text(verdict, style=COLOURS.get(verdict, "")))
         return table
 
     def before(self) -> Table:
@@ -261,7 +261,7 @@ def _outcome(claim: Claim) -> str:
     assert claim.result is not None
     result, rule = claim.result, claim.rule
     assert isinstance(rule, Rule)
-    unit = f" {rule.unit}" if rule.unit and not isinstance(result.measured, str) else ""
+    unit = f" {rule.unit}" if rule.unit and isinstance(result.measured, int | float) else ""
     line = f"{claim.id}: {shown(result.measured)}{unit}"
     for interval in result.intervals:
         line += f" [{interval.low:.3g}, {interval.high:.3g}]"

@@ -1,0 +1,219 @@
+"""Files of claims: read or refused by name, decided by their lessons, and set beside the chapter's statements."""
+
+import ast
+import json
+import math
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from minillm.course import Claims
+from minillm.course.chapter import last_verdicts, list_claims, read_chapter, walk_chapter
+from minillm.course.claims import read_claims
+from minillm.course.lesson import lesson_files
+from minillm.errors import InputError
+
+GOOD = """
+[[claim]]
+id = "better"
+statement = "Small is better"
+chapter = "2.1.2-1"
+source = "arithmetic"
+published = 0.5
+rule = { form = "above", than = 0, of = "gain", unit = "nats", over = "seeds" }
+preconditions = ["learns: the model learns", "inside: the best rate is inside"]
+
+[[claim]]
+id = "same"
+statement = "NumPy and JAX agree"
+source = "minillm"
+rule = { form = "holds" }
+"""
+
+
+@pytest.fixture
+def path(tmp_path):
+    path = tmp_path / "9_1_sums.toml"
+    path.write_text(GOOD, encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def claims(path):
+    return Claims(read_claims(path))
+
+
+def test_a_measurement_is_decided_printed_and_written(claims, tmp_path, capsys):
+    claims.decide("better", [11.0, 12.0, 13.0], learns=True, inside=np.bool_(True))
+    claims.decide("same", False, measured="not alike")
+    # 12 +- 4.3027 / sqrt(3) = 12 +- 2.484
+    assert capsys.readouterr().out.splitlines() == [
+        "better: 12 nats [9.52, 14.5]: supported",
+        "same: not alike: refuted",
+    ]
+    better, same = json.loads(claims.write(tmp_path / "claims.json").read_text(encoding="utf-8"))
+    [interval] = better.pop("intervals")
+    assert [interval.pop("low"), interval.pop("high")] == pytest.approx([9.516, 14.484], abs=1e-3)
+    assert interval == {"estimate": 12, "n": 3}
+    assert better == {
+        "id": "better",
+        "statement": "Small is better",
+        "chapter": "2.1.2-1",
+        "source": "arithmetic",
+        "published": 0.5,
+        "measured": 12.0,
+        "verdict": "supported",
+        "rule": {"form": "above", "of": "gain", "unit": "nats", "than": 0, "over": "seeds"},
+        "preconditions": [
+            {"says": "the model learns", "held": True},
+            {"says": "the best rate is inside", "held": True},
+        ],
+    }
+    assert (same["measured"], same["verdict"], same["chapter"], same["intervals"]) == ("not alike", "refuted", None, [])
+
+
+def test_a_failed_precondition_leaves_the_claim_open(claims, capsys):
+    claims.decide("better", [11.0, 12.0, 13.0], learns=True, inside=False)
+    assert capsys.readouterr().out == "better: 12 nats [9.52, 14.5]: undecided; not so: the best rate is inside\n"
+
+
+def test_nothing_need_be_measured_where_a_precondition_failed(claims, capsys):
+    claims.decide("better", None, learns=False, inside=True)
+    assert capsys.readouterr().out == "better: -: undecided; not so: the model learns\n"
+
+
+@pytest.mark.parametrize(
+    ("mistake", "words"),
+    [
+        (lambda c: c.decide("worse", 1.0), r"'worse' stands in no file.*better, same"),
+        (lambda c: [c.decide("same", True) for _ in range(2)], "decided already"),
+        (lambda c: c.decide("better", [1.0, 2.0]), "'inside' was not given"),
+        (lambda c: c.decide("same", True, learns=True), "'learns' is not one of its preconditions"),
+        (lambda c: c.decide("same", True, verdict="supported"), "'verdict' is not one of its preconditions"),
+        (lambda c: c.decide("better", [1.0, 2.0], learns=1, inside=True), "give True or False"),
+        (lambda c: c.decide("better", None, learns=True, inside=True), "finite numbers"),
+        (lambda c: c.decide("better", [1.0, math.nan], learns=False, inside=True), "finite numbers"),
+        (lambda c: c.require_decided(), "never decided: better, same"),
+    ],
+)
+def test_mistakes_of_a_lesson(claims, mistake, words):
+    with pytest.raises(InputError, match=words):
+        mistake(claims)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (("[[claim]]", "[[claims]]"), "unknown key 'claims'"),
+        (('id = "better"', 'id = "same"'), "'same' stands there twice"),
+        (('id = "better"', 'id = "Better one"'), "claim 1 has id 'Better one'"),
+        (("published", "publisht"), r"9_1_sums.toml, claim 'better': unknown key 'publisht'"),
+        (("published = 0.5", "published = true"), "published is True"),
+        (('chapter = "2.1.2-1"', 'chapter = ""'), "leave it out where the claim is ours"),
+        (('source = "minillm"\n', ""), "claim 'same': source is None"),
+        (('rule = { form = "holds" }', ""), "claim 'same': rule is missing"),
+        (("than = 0", "then = 0"), "claim 'better': rule has the unknown key 'then'"),
+        (('"learns: the model learns"', '"the model learns"'), "name: what must hold"),
+        (('"learns: the', '"inside: the'), "no other precondition"),
+        (('"learns: the', '"minus: the'), "no argument of `decide`"),
+        (("[[claim]]", "[[claim"), "cannot be read as a file of claims"),
+    ],
+)
+def test_what_is_no_file_of_claims(path, change, words):
+    text = GOOD.replace(*change)
+    assert text != GOOD
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(InputError, match=words):
+        read_claims(path)
+
+
+def test_the_table_before_the_run_says_what_decides(claims):
+    console = Console(width=200, force_terminal=False)
+    with console.capture() as shown:
+        console.print(claims.before())
+    text = " ".join(shown.get().split())
+    assert "Small is better" in text
+    assert "gain above 0 nats; 95 % interval over seeds; undecided unless" in text
+
+
+# --- the lessons' own files
+
+
+def stated():
+    return {path: path.with_suffix(".toml") for path in lesson_files().values() if path.with_suffix(".toml").is_file()}
+
+
+@pytest.mark.parametrize("script", stated(), ids=lambda path: path.stem)
+def test_a_lesson_decides_the_claims_of_its_file_and_no_other(script):
+    """Read from the code: every id stands as a literal in a call of `claims.decide`, once."""
+    calls = [
+        node
+        for node in ast.walk(ast.parse(script.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "decide"
+    ]
+    ids = [call.args[0].value for call in calls if call.args and isinstance(call.args[0], ast.Constant)]
+    claims = read_claims(stated()[script])
+    assert len(ids) == len(calls)
+    assert sorted(ids) == sorted(claim.id for claim in claims)
+    given = {
+        call.args[0].value: {word.arg for word in call.keywords} - {"minus", "measured", "standard_error", "dof"}
+        for call in calls
+    }
+    assert given == {claim.id: {name for name, _ in claim.preconditions} for claim in claims}
+
+
+def test_claims_name_statements_that_the_chapter_has():
+    numbers = {statement.id for statement in read_chapter()}
+    assert {"1.0-1", "1.1.5-13", "2.3.2-1", "6-1"} <= numbers
+    named = {claim.chapter for path in stated().values() for claim in read_claims(path) if claim.chapter}
+    assert named
+    assert named <= numbers
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('[[statement]]\nsection = "1.0"\nid = "1.1-1"\nstatement = "x"', "must be its section"),
+        ('[[statement]]\nsection = "1.0"\nid = "1.0-1"\nstatement = "x"\nwrong = "y"', "unknown key 'wrong'"),
+        ('[[statement]]\nsection = "1.0"\nid = "1.0-1"', "statement is missing"),
+        ('[[statement]]\nsection = "1.0"\nid = "1.0-1"\nstatement = "x"\n' * 2, "'1.0-1' stands there twice"),
+    ],
+)
+def test_what_is_no_chapter(tmp_path, text, words):
+    path = tmp_path / "chapter.toml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(InputError, match=words):
+        read_chapter(path)
+
+
+def test_last_verdicts_are_of_the_rules_as_they_stand(claims, path, tmp_path):
+    (tmp_path / "9_1_sums.py").write_text("", encoding="utf-8")
+    assert {claim.verdict for claim in last_verdicts(tmp_path / "out", tmp_path)} == {"not run"}
+    claims.decide("better", [11.0, 12.0, 13.0], learns=True, inside=True)
+    claims.decide("same", True)
+    claims.write(tmp_path / "out" / "lessons" / "9.1" / "claims.json")
+    first, second = last_verdicts(tmp_path / "out", tmp_path)
+    assert (first.lesson, first.id, first.measured, first.verdict) == ("9.1", "better", 12.0, "supported")
+    path.write_text(GOOD.replace("than = 0", "than = 1"), encoding="utf-8")
+    first, second = last_verdicts(tmp_path / "out", tmp_path)
+    assert (first.verdict, second.verdict) == ("not run", "supported")
+    (tmp_path / "out" / "lessons" / "9.1" / "claims.json").write_text("[1", encoding="utf-8")
+    with pytest.raises(InputError, match=r"not a lesson's claims\.json"):
+        last_verdicts(tmp_path / "out", tmp_path)
+
+
+def test_the_chapter_is_walked_with_the_claims_that_decide(tmp_path, capsys):
+    walk_chapter(tmp_path, as_json=True)
+    walked = {record["id"]: record for record in json.loads(capsys.readouterr().out)}
+    assert {"lesson": "2.1.2", "id": "starts-at-base", "verdict": "not run"} in walked["2.1.2-1"]["decided_by"]
+    assert walked["2.3.2-1"]["decided_by"] == []
+    walk_chapter(tmp_path, as_json=False)
+    text = capsys.readouterr().out
+    assert f"{len(walked)} statements: " in text
+    assert "open" in text
+    list_claims(tmp_path, as_json=True)
+    listed = json.loads(capsys.readouterr().out)
+    list_claims(tmp_path, as_json=False)
+    end = f"{len(listed)} claims: 0 supported, 0 refuted, 0 undecided, {len(listed)} not run"
+    assert end in capsys.readouterr().out
