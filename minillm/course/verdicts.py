@@ -172,7 +172,7 @@ def _array(values: Values, place: str) -> np.ndarray:
 
 
 def _range(values: np.ndarray) -> str | float:
-    if len(values) == 1:
+    if values.min() == values.max():
         return float(values[0])
     return f"{values.min():.4g} to {values.max():.4g}"
 
