@@ -89,6 +89,22 @@ def lesson_step(
 
 
 @app.command()
+def claims(
+    chapter: Annotated[
+        bool, typer.Option("--chapter", help="The chapter's statements, and what decides each.")
+    ] = False,
+    as_json: Json = False,
+    out: Annotated[
+        Path, typer.Option("--out", envvar="MINILLM_OUT", help="Where the lessons wrote: OUT/lessons/ID.")
+    ] = Path("out"),
+) -> None:
+    """List the claims of all lessons with the verdicts of their last runs."""
+    from minillm.commands.claims import list_claims, walk_chapter
+
+    (walk_chapter if chapter else list_claims)(out, as_json=as_json)
+
+
+@app.command()
 def generate(
     prompt: Annotated[str, typer.Argument(help="The text to continue; - reads it from standard input.")],
     max_tokens: MaxTokens = 64,

@@ -6,17 +6,12 @@ from the claims.json that each lesson last wrote.
 
 import json
 import tomllib
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from rich import box
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
-from minillm.course.claims import CHAPTER_NUMBER, COLOURS, read_claims
+from minillm.course.claims import CHAPTER_NUMBER, read_claims
 from minillm.course.lesson import course_folder, lesson_files
-from minillm.course.verdicts import shown
 from minillm.errors import InputError
 
 NOT_RUN = "not run"
@@ -107,65 +102,17 @@ def _decided(path: Path) -> dict[str, dict]:
         raise InputError(f"{path} is not a lesson's claims.json; run the lesson again, or delete it.") from error
 
 
-def list_claims(out: Path, as_json: bool) -> None:
-    """Print all claims of all lessons with their last verdicts."""
-    claims = last_verdicts(out)
-    if as_json:
-        print(json.dumps([asdict(claim) for claim in claims], ensure_ascii=False, indent=2))
-        return
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("lesson", no_wrap=True)
-    table.add_column("claim", ratio=5)
-    table.add_column("chapter", no_wrap=True)
-    table.add_column("measured", justify="right", max_width=16)
-    table.add_column("verdict", no_wrap=True)
+def deciding_claims(
+    statements: Sequence[Statement], claims: Iterable[LastVerdict]
+) -> list[tuple[Statement, list[LastVerdict]]]:
+    """Each statement with the claims that decide it; a claim that names a statement there is not is refused."""
+    deciding: dict[str, list[LastVerdict]] = {statement.id: [] for statement in statements}
     for claim in claims:
-        name = Text.assemble((claim.id, "bold"), "\n", claim.statement)
-        cells = (claim.lesson, name, claim.chapter or "", shown(claim.measured))
-        table.add_row(*(cell if isinstance(cell, Text) else Text(cell) for cell in cells), _coloured(claim.verdict))
-    console = Console(highlight=False)
-    console.print(table)
-    counts = {verdict: sum(claim.verdict == verdict for claim in claims) for verdict in (*COLOURS, NOT_RUN)}
-    console.print(f"{len(claims)} claims: " + ", ".join(f"{count} {verdict}" for verdict, count in counts.items()))
-
-
-def walk_chapter(out: Path, as_json: bool) -> None:
-    """Print the chapter's statements, each with the claims that decide it, or that it is open."""
-    statements, claims = read_chapter(), last_verdicts(out)
-    unknown = {claim.chapter for claim in claims if claim.chapter} - {statement.id for statement in statements}
-    if unknown:
-        raise InputError(f"Claims name statements that the chapter lacks: {', '.join(sorted(unknown))}; mend them.")
-    deciding = {statement.id: [claim for claim in claims if claim.chapter == statement.id] for statement in statements}
-    if as_json:
-        records = [
-            {
-                **asdict(statement),
-                "decided_by": [
-                    {"lesson": claim.lesson, "id": claim.id, "verdict": claim.verdict}
-                    for claim in deciding[statement.id]
-                ],
-            }
-            for statement in statements
-        ]
-        print(json.dumps(records, ensure_ascii=False, indent=2))
-        return
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("", no_wrap=True)
-    table.add_column("the chapter says", ratio=5)
-    table.add_column("decided by", ratio=4)
-    for statement in statements:
-        says = Text(statement.statement)
-        if statement.note:
-            says.append(f"\n{statement.note}", style="dim")
-        lines = [
-            Text.assemble(f"{claim.lesson} {claim.id}: ", _coloured(claim.verdict)) for claim in deciding[statement.id]
-        ]
-        table.add_row(Text(statement.id), says, Text("\n").join(lines) if lines else Text("open", style="dim"))
-    console = Console(highlight=False)
-    console.print(table)
-    number = sum(map(bool, deciding.values()))
-    console.print(f"{len(statements)} statements: {number} with claims, {len(statements) - number} open")
-
-
-def _coloured(verdict: str) -> Text:
-    return Text(verdict, style=COLOURS.get(verdict, "dim"))
+        if claim.chapter and claim.chapter not in deciding:
+            raise InputError(
+                f"Claim {claim.id!r} of lesson {claim.lesson} names statement {claim.chapter!r}, "
+                "which chapter.toml lacks; mend one of them."
+            )
+        if claim.chapter:
+            deciding[claim.chapter].append(claim)
+    return [(statement, deciding[statement.id]) for statement in statements]
