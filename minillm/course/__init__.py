@@ -1,8 +1,8 @@
-"""What runs the lessons: the lesson's own object, its claims, and the three-valued verdict.
+"""What runs the lessons: the lesson's own object, its claims, and the rules that decide them.
 
-A lesson needs these three names and nothing else of this folder:
+A lesson needs one name of this folder, and two where a claim's rule has several parts:
 
-    from minillm.course import Lesson, verdict
+    from minillm.course import Lesson, Measurement
 
     lesson = Lesson("1.0")
 """
