@@ -315,7 +315,8 @@ lesson.claims.decide("real-task", after, minus=first, measured=measured)
 # The claims and rules stood before the first run. After it the learning rates were moved up, since the best ones lay at
 # the upper ends of the first grids (random places had lost by that alone, 0.11 nats, "supported"; nothing of it was
 # left); queries and values got R = 10 instead of 8, to be of equal size; and steps were cut for time. What a small
-# model learns in so few steps need not hold for a large one and ten thousand.
+# model learns in so few steps need not hold for a large one and ten thousand. With three seeds a 95 % interval
+# reaches 4.3 standard errors each way: differences of 0.04 nats, between ranks or from random places, stay undecided.
 #
 # From reference to twin: NumPy merges W + scale A B and sends the gradient of the merged matrix back to A and B; JAX
 # never makes the merged matrix, and never computes its gradient, which would be the largest product of all.
