@@ -9,7 +9,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from flax import nnx
 from jaxtyping import Bool, Float, Int
 
 from minillm.axes import checked, wide
@@ -126,28 +125,3 @@ def _noise_weights(params: Params, logits: Any, noise: Noise) -> Any:
     if noise.shape != logits.shape:
         raise InputError(f"moe: noise has shape {noise.shape}; of the router's logits it is {logits.shape}.")
     return params["noise"]
-
-
-class MoE(nnx.Module):
-    """Holds the parameter tree of `moe`; nothing else."""
-
-    def __init__(self, config: MoEConfig, params: Params):
-        """Take the tree over, each array as an `nnx.Param`; the selection bias, which no loss trains, as a variable."""
-        self.config = config
-        self.params = nnx.data(
-            {
-                name: nnx.Variable(leaf) if name == "selection_bias" else jax.tree.map(nnx.Param, leaf)
-                for name, leaf in params.items()
-            }
-        )
-
-    def __call__(self, x: Vectors, token_mask: TokenMask | None = None, noise: Noise | None = None) -> Vectors:
-        """As `moe`."""
-        return moe(x, self._tree(), self.config, token_mask, noise)
-
-    def auxiliary_loss(self, x: Vectors, token_mask: TokenMask | None = None, noise: Noise | None = None) -> Loss:
-        """As `auxiliary_loss`."""
-        return auxiliary_loss(x, self._tree(), self.config, token_mask, noise)
-
-    def _tree(self) -> Params:
-        return jax.tree.map(lambda leaf: leaf[...], self.params, is_leaf=lambda leaf: isinstance(leaf, nnx.Variable))

@@ -11,6 +11,7 @@ positions, gated feed-forward, no biases. With `config.moe` the feed-forward lay
 is the paper's vocabulary, our D its dimension.
 """
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -47,7 +48,7 @@ def init_params(config: Config, rng: np.random.Generator, dtype: Any = np.float3
     def normal(*shape: int, deviation: float = 0.02) -> Any:
         return (deviation * rng.standard_normal(shape)).astype(dtype)
 
-    ends = 0.02 / np.sqrt(2 * config.num_layers)
+    ends = 0.02 / math.sqrt(2 * config.num_layers)
     params: Params = {"embedding": normal(V, D), "layers": [], "final_norm": np.ones(D, dtype)}
     for _ in range(config.num_layers):
         attention = {"query": normal(D, NH), "key": normal(D, KH), "value": normal(D, KH)}

@@ -7,7 +7,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import nnx
 from jax.sharding import Mesh
 from jaxtyping import Float, Int
 
@@ -165,17 +164,3 @@ def _transformer_with_routing(params: Params, tokens: Tokens, config: Config, me
 def _read(params: Params, tokens: Tokens, layers: Any, start: Any, length: Any, config: Config) -> Any:
     x, filled = hidden_states(params, tokens, config, KVCache(layers, start))
     return unembed(params, jax.lax.dynamic_index_in_dim(x, length - 1, x.ndim - 2, keepdims=False)), filled.layers
-
-
-class Transformer(nnx.Module):
-    """Holds the parameter tree of `transformer`; nothing else."""
-
-    def __init__(self, config: Config, params: Params):
-        """Take the tree over, each array as an `nnx.Param`."""
-        self.config = config
-        self.params = nnx.data(jax.tree.map(nnx.Param, params))
-
-    def __call__(self, tokens: Tokens) -> Float[Any, "*batch T V"]:
-        """Logits of the next token after every position."""
-        params = jax.tree.map(lambda p: p[...], self.params, is_leaf=lambda p: isinstance(p, nnx.Param))
-        return transformer(params, tokens, self.config)

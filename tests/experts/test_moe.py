@@ -35,6 +35,7 @@ from minillm.experts.gates_vjp import softmax_after_top_k_gates_vjp, softmax_gat
 from minillm.experts.mixture import feed_forward
 from minillm.experts.mixture_vjp import mixture_vjp
 from minillm.experts.moe import auxiliary_loss, moe
+from minillm.experts.moe_flax import MoE
 from minillm.experts.moe_vjp import auxiliary_loss_vjp, moe_vjp
 from minillm.experts.routing import choose_experts, expert_choice, route, within_capacity
 from minillm.layers.softmax import softmax
@@ -670,7 +671,7 @@ def test_the_module_holds_the_tree_and_nothing_else():
     params = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), layer_params(0))
     params["selection_bias"] = jnp.zeros(5)
     config, x = MoEConfig(5), jnp.asarray(normal(1, 2, 3, 7), jnp.float32)
-    module = accelerated_moe.MoE(config, params)
+    module = MoE.from_params(config, params)
     np.testing.assert_array_equal(module(x), accelerated_moe.moe(x, params, config))
     np.testing.assert_array_equal(module.auxiliary_loss(x), accelerated_moe.auxiliary_loss(x, params, config))
     gradient = nnx.grad(lambda module: module(x).sum())(module)

@@ -12,6 +12,7 @@ from minillm.layers.linear_jax import transpose_weights
 from minillm.layers.norm import rms_norm
 from minillm.transformer import transformer as reference
 from minillm.transformer import transformer_jax as accelerated
+from minillm.transformer.transformer_flax import Transformer
 from tests.strategies import models, normal, seeds
 
 each_side = pytest.mark.parametrize("side", [reference, accelerated], ids=["numpy", "jax"])
@@ -131,7 +132,7 @@ def test_nnx_module_and_transposed_weights_change_nothing(model):
     params = jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), params)
     tokens = jnp.arange(6)[None]
     expected = np.asarray(accelerated.transformer(params, tokens, config))
-    np.testing.assert_array_equal(accelerated.Transformer(config, params)(tokens), expected)
+    np.testing.assert_array_equal(Transformer.from_params(config, params)(tokens), expected)
     transposed = accelerated.transformer(transpose_weights(params), tokens, config)
     np.testing.assert_allclose(transposed, expected, atol=1e-5 * np.abs(expected).max())
 

@@ -1,0 +1,56 @@
+"""Mixture of experts as a Flax module."""
+
+from typing import Self
+
+import jax
+from flax import nnx
+
+from minillm.config import MoEConfig
+from minillm.experts.moe import init_moe_params
+from minillm.experts.moe_jax import Loss, Noise, Params, TokenMask, Vectors, auxiliary_loss, moe
+from minillm.layers.draws_flax import draws
+
+
+class MoE(nnx.Module):
+    """Holds the parameter tree of `moe`: what a loss trains as `nnx.Param`, the selection bias as a plain variable.
+
+    >>> import jax.numpy as jnp
+    >>> layer = MoE(MoEConfig(num_experts=4), model_dim=3, ffn_dim=5, rngs=nnx.Rngs(0))
+    >>> layer(jnp.ones((2, 7, 3))).shape
+    (2, 7, 3)
+    """
+
+    def __init__(
+        self,
+        config: MoEConfig,
+        model_dim: int,
+        ffn_dim: int,
+        *,
+        gated: bool = True,
+        shared_dim: int = 0,
+        rngs: nnx.Rngs,
+    ):
+        """Draw the parameters by the rule of `init_moe_params`."""
+        self.config = config
+        self.params = _variables(init_moe_params(config, model_dim, ffn_dim, draws(rngs), gated, shared_dim))
+
+    @classmethod
+    def from_params(cls, config: MoEConfig, params: Params) -> Self:
+        """The module of a tree that exists; its arrays are shared, and nothing is drawn."""
+        layer = nnx.eval_shape(lambda: cls(config, 1, 1, rngs=nnx.Rngs(0)))
+        layer.params = _variables(params)
+        return layer
+
+    def __call__(self, x: Vectors, token_mask: TokenMask | None = None, noise: Noise | None = None) -> Vectors:
+        """As `moe`."""
+        return moe(x, nnx.as_pure(self.params), self.config, token_mask, noise)
+
+    def auxiliary_loss(self, x: Vectors, token_mask: TokenMask | None = None, noise: Noise | None = None) -> Loss:
+        """As `auxiliary_loss`, of the same arguments: add it to the loss that is trained."""
+        return auxiliary_loss(x, nnx.as_pure(self.params), self.config, token_mask, noise)
+
+
+def _variables(params: Params) -> Params:
+    trained = {name: jax.tree.map(nnx.Param, leaf) for name, leaf in params.items() if name != "selection_bias"}
+    frozen = {name: nnx.Variable(leaf) for name, leaf in params.items() if name == "selection_bias"}
+    return nnx.data(trained | frozen)
