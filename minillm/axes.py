@@ -11,6 +11,7 @@ floating-point array of NumPy or JAX.
 
 import functools
 import inspect
+import sys
 from collections.abc import Callable
 from typing import Any, TypeVar, get_args
 
@@ -76,6 +77,16 @@ def wide(x: Any) -> Any:
     (dtype('float32'), dtype('float64'))
     """
     return x.astype(np.promote_types(x.dtype, np.float32))
+
+
+def is_traced(*values: Any) -> bool:
+    """Whether one is an array that `jax.jit` traces: its shape is known, but no check can look at its numbers.
+
+    >>> is_traced(np.ones(2), 3)
+    False
+    """
+    jax = sys.modules.get("jax")  # an array of JAX cannot exist before JAX is imported
+    return jax is not None and any(isinstance(value, jax.core.Tracer) for value in values)
 
 
 def _array_annotation(annotation: Any) -> tuple[Any, tuple[str, ...], tuple[type, ...]] | None:

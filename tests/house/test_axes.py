@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from jaxtyping import Bool, Float, Int
 
-from minillm.axes import checked, wide
+from minillm.axes import checked, is_traced, wide
 from minillm.config import Config
 from minillm.errors import InputError
 
@@ -61,6 +61,13 @@ def test_python_itself_still_says_what_is_missing():
 def test_wide_is_at_least_float32(dtype, expected):
     assert wide(np.ones(1, dtype)).dtype == expected
     assert wide(jnp.ones(1, jnp.bfloat16)).dtype == np.float32
+
+
+def test_an_array_is_traced_inside_jit_alone():
+    seen = []
+    x = jnp.ones(2)
+    jax.jit(lambda y: seen.append((is_traced(y), is_traced(x, 3), is_traced(x, y))) or y)(x)
+    assert (seen, is_traced(x)) == ([(True, False, True)], False)
 
 
 @pytest.mark.parametrize(
