@@ -151,9 +151,6 @@ print(f"a context of {config.context_length:,}. NumPy computes on the cpu, JAX o
 # What does it expect after "I like"? A distribution over 49,152 tokens; here are the ten likeliest.
 
 # %%
-import matplotlib
-
-matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 after = softmax(by_numpy.logits(tokenizer.encode("I like"))[-1].astype(np.float64))

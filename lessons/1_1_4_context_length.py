@@ -222,9 +222,6 @@ lesson.claims.decide(
 # reviews, Shakespeare's speeches, and his plays.
 
 # %%
-import matplotlib
-
-matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 from minillm.data.sentiment import movie_reviews

@@ -393,9 +393,6 @@ lesson.claims.decide(
 )
 
 # %%
-import matplotlib
-
-matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 COLOURS = ("#b03a2e", "#3a7d44", "#4878a8")
