@@ -39,6 +39,7 @@ def run_lesson(script: Script, options: Options) -> None:
     """Run all cells of a lesson; what it prints goes to stdout, its claims and figures to its folder."""
     print(f"Lesson {script.id}: {script.title} · {script.korean} ({script.time})\n", flush=True)
     show_claims(script)
+    draw_to_files()
     with in_force(options), as_main(script.path) as namespace:
         for cell in script.cells:
             if cell.kind == "code":
@@ -51,6 +52,13 @@ def show_claims(script: Script, console: Console | None = None) -> None:
     path = script.path.with_suffix(".toml")
     if path.is_file():
         (console or Console(highlight=False)).print(Claims(read_claims(path)).before())
+
+
+def draw_to_files() -> None:
+    """Let Matplotlib draw to files, so that a lesson in a terminal opens no window. A notebook keeps its own."""
+    import matplotlib
+
+    matplotlib.use("agg")
 
 
 @contextmanager

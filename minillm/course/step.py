@@ -20,7 +20,16 @@ from minillm.course.keys import key_reader
 from minillm.course.latex import legible_markdown
 from minillm.course.lesson import Cell, Script
 from minillm.course.names import fingerprints, names_changed, names_table, other_names
-from minillm.course.run import Namespace, as_main, execute, opened_lesson, require_finished, show_claims, shown_path
+from minillm.course.run import (
+    Namespace,
+    as_main,
+    draw_to_files,
+    execute,
+    opened_lesson,
+    require_finished,
+    show_claims,
+    shown_path,
+)
 from minillm.course.workspace import Options, in_force
 
 _WIDEST = 100  # longer lines of text are hard to read
@@ -51,6 +60,7 @@ def stops(script: Script) -> list[Stop]:
 
 def step_lesson(script: Script, options: Options) -> None:
     """Step through a lesson; returns at its end or when the reader quits."""
+    draw_to_files()
     with in_force(options), as_main(script.path) as namespace:
         if _Stepper(script, namespace, key_reader()).go():
             require_finished(script, namespace)

@@ -48,8 +48,7 @@ class Options:
             raise InputError(f"Device {self.device!r} is unknown; choose cpu, gpu or tpu.")
         if self.backend == "numpy" and self.device not in (None, "cpu"):
             raise DeviceError(
-                f"The reference backend is NumPy and runs on the CPU, not on a {self.device}; "
-                "leave the device out, or choose the accelerated backend."
+                f"The backend numpy runs on the CPU, not on a {self.device}; leave the device out, or choose jax."
             )
 
     @classmethod
@@ -107,11 +106,9 @@ class Lesson:
         self.claims: Any = Claims(read_claims(stated)) if stated else DeclaredClaims()
         self.figures: list[Path] = []
         self.finished = False
-        # Figures are files here: without this, matplotlib looks for a screen. A notebook sets its own.
-        os.environ.setdefault("MPLBACKEND", "Agg")
 
     def figure(self, figure: "Figure", name: str) -> Path:
-        """Save a matplotlib figure as `<name>.png` in the lesson's folder, whole or not at all."""
+        """Save a matplotlib figure as `<name>.png` in the lesson's folder; in a notebook, show it too."""
         if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", name):
             raise InputError(f"Figure name {name!r}: use lower-case letters, digits, '-' and '_', and no '.png'.")
         path = self.out / f"{name}.png"
@@ -119,6 +116,7 @@ class Lesson:
             figure.savefig(temporary, format="png", dpi=150, bbox_inches="tight")
         if path not in self.figures:
             self.figures.append(path)
+        _show_in_notebook(figure, path)
         return path
 
     def finish(self) -> None:
@@ -152,3 +150,15 @@ def use_device(device: Device) -> None:
     from minillm.devices import find_device
 
     jax.config.update("jax_default_device", find_device(device))
+
+
+def _show_in_notebook(figure: "Figure", path: Path) -> None:
+    """Show the saved figure under a notebook's cell, once; do nothing anywhere else."""
+    python = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    if hasattr(python, "kernel"):  # a notebook's; IPython in a terminal has none
+        from IPython.display import Image, display
+
+        display(Image(filename=str(path)))
+        pyplot = sys.modules.get("matplotlib.pyplot")
+        if pyplot is not None:  # else the notebook shows pyplot's figures again when the cell ends
+            pyplot.close(figure)

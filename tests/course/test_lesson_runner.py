@@ -156,7 +156,7 @@ def test_unknown_options_are_refused(bad):
 
 
 def test_the_reference_runs_on_the_cpu_only():
-    with pytest.raises(DeviceError, match="NumPy"):
+    with pytest.raises(DeviceError, match="numpy runs on the CPU, not on a gpu"):
         Options("numpy", "gpu")
 
 
@@ -193,6 +193,16 @@ def test_the_options_reach_the_lesson(tmp_path, capsys):
     text = GOOD.replace("total = 7", "print(lesson.options.backend, lesson.options.fast)")
     run_lesson(read_lesson(written(tmp_path, text)), Options("numpy", fast=True, out=tmp_path))
     assert "numpy True" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("verb", ["run", "step"])
+def test_a_lesson_opens_no_window(tmp_path, verb):
+    """Whatever backend the user's settings name: here one that does not exist."""
+    text = GOOD.replace("total = 7", "import matplotlib.pyplot as plt\nlesson.figure(plt.figure(), 'empty')")
+    environment = {**os.environ, "MPLBACKEND": "module://no_such_screen"}
+    done = command("lesson", verb, written(tmp_path, text), cwd=tmp_path, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "out/lessons/9.1/empty.png").is_file()
 
 
 def test_plain_python_does_the_same(tmp_path):

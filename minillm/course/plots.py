@@ -1,0 +1,40 @@
+"""Figures that lessons share: one canvas, four colours, one line a seed.
+
+A figure is made without `pyplot`: it needs no screen and no backend, and is gone with its last name. `lesson.figure`
+saves it, and shows it in a notebook.
+"""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+BLUE, RED, GREEN, GREY = "#4878a8", "#b03a2e", "#3a7d44", "#777777"
+
+
+def canvas(columns: int = 1, width: float = 6.0, height: float = 3.6, **options: Any) -> tuple["Figure", Any]:
+    """A figure of inches width by height, with its axes (several side by side for columns > 1).
+
+    `options` go to `Figure.subplots`, such as sharey=True.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    axes = figure.subplots(1, columns, squeeze=False, **options)[0]
+    for ax in axes:
+        ax.spines[["top", "right"]].set_visible(False)
+    return figure, axes[0] if columns == 1 else axes
+
+
+def plot_seeds(ax: "Axes", x: Any, curves: Iterable[Any], label: str, colour: str, **style: Any) -> None:
+    """One line for each seed, in one colour, with one entry in the legend."""
+    for index, curve in enumerate(curves):
+        ax.plot(x, curve, color=colour, label=None if index else label, **{"linewidth": 1.2, **style})
+
+
+def legend_below(figure: "Figure", columns: int = 2, of: "Axes | None" = None) -> None:
+    """The legend under the axes, where it hides nothing; `of` takes the entries of one of several axes."""
+    entries = () if of is None else of.get_legend_handles_labels()
+    figure.legend(*entries, loc="outside lower center", ncols=columns, fontsize=8)

@@ -1,0 +1,65 @@
+"""What lessons measure and draw with."""
+
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from minillm.course.measure import free_memory, mean_and_error, num_bytes, seconds
+from minillm.course.plots import RED, canvas, legend_below, plot_seeds
+from minillm.errors import InputError
+
+
+def test_mean_and_error_by_hand():
+    # deviations -3, 1, 2: variance (9 + 1 + 4) / 2 = 7, over three values
+    assert mean_and_error(value for value in (1, 5, 6)) == pytest.approx((4, (7 / 3) ** 0.5))
+    assert mean_and_error(np.array([True, False])) == pytest.approx((0.5, 0.5))
+
+
+@pytest.mark.parametrize("values", [[], [1.0], np.ones((2, 2))])
+def test_an_error_needs_two_measurements(values):
+    with pytest.raises(InputError, match="two or more measurements in one row"):
+        mean_and_error(values)
+
+
+def test_seconds_leaves_the_first_call_out():
+    calls = []
+
+    def slow_at_first():
+        calls.append(time.sleep(0.01 if calls else 0.5))
+
+    taken = seconds(slow_at_first, runs=3)
+    assert len(calls) == 4 and taken.shape == (3,)
+    assert taken.min() >= 0.01 and taken.max() < 0.4
+
+
+def test_bytes_of_a_tree():
+    assert num_bytes({"x": jnp.ones((2, 4), jnp.bfloat16), "y": (np.ones(3, np.int8), None)}) == 2 * 4 * 2 + 3
+
+
+def test_freed_memory_takes_the_compiled_programs_along():
+    double = jax.jit(lambda x: 2 * x)
+    double(np.ones(1))
+    assert double._cache_size() == 1
+    free_memory()
+    assert double._cache_size() == 0
+
+
+def test_a_canvas_is_one_axes_or_a_row_of_them():
+    figure, ax = canvas()
+    assert list(figure.get_size_inches()) == [6.0, 3.6] and figure.axes == [ax]
+    figure, (left, right) = canvas(2, 9, 3, sharey=True)
+    left.set_ylim(0, 7)
+    assert figure.axes == [left, right] and right.get_ylim() == (0, 7)
+    assert not right.spines["top"].get_visible() and right.spines["bottom"].get_visible()
+
+
+def test_seeds_share_a_colour_and_one_entry_of_the_legend():
+    figure, ax = canvas()
+    plot_seeds(ax, [1, 2], np.arange(6).reshape(3, 2), "three seeds", RED, linestyle="--")
+    legend_below(figure)
+    assert [list(line.get_ydata()) for line in ax.lines] == [[0, 1], [2, 3], [4, 5]]
+    assert {line.get_color() for line in ax.lines} == {RED}
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["three seeds"]
