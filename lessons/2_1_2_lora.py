@@ -5,7 +5,7 @@
 # - **Korean title:** LoRA
 # - **Time:** 3 minutes (2 with `--fast`)
 # - **You will see:** a change of two thin matrices, and why one of them begins at zero; what its rank buys; where to
-#   put it; how it differs from any other change of so few numbers; and a real model that learns a task by it
+#   put it; how it differs from any other change of so few numbers; and a real model that is taught a task by it
 
 # %% [markdown]
 # ## The idea
