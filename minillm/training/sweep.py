@@ -1,8 +1,8 @@
 """Many small models: short runs that differ in size, seed, data or learning rate.
 
 The data and the learning rate of each step come from outside, so horizons, schedules and texts can differ without
-anything being compiled anew; only another `Config` or another shape of batch does. The step is that of
-`minillm.training.step`: the same loss, the same clipping, AdamW with its default settings.
+anything being compiled anew; only another `Config` or another shape of batch does. The loss is that of the trainer, the
+loop `minillm.training.fit`, the optimizer AdamW with its default settings.
 
     state, losses = train_small(config, rows, rates, seed=0)   # rows (steps, B, T + 1), rates (steps,)
     nats = evaluate_small(config, state.params, held_out)      # (B, T), one number for each token guessed
@@ -15,23 +15,22 @@ threads, and not by `jax.vmap` over runs: on two shared cores, 32 wide, one run 
 import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from functools import cache, partial
 from typing import Any, TypeVar
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
 from minillm.config import Config
-from minillm.errors import InputError
-from minillm.learning.optimizer_jax import adamw_init, adamw_update, clip_by_global_norm
+from minillm.learning.optimizer_jax import adamw_init
+from minillm.training.fit import Adam, fit
 from minillm.training.step import TrainState, training_losses
 from minillm.transformer.scoring_jax import token_log_probabilities
 from minillm.transformer.transformer import init_params
 from minillm.transformer.transformer_jax import Params, transformer
 
-CLIP_NORM = 1.0
+ADAM = Adam(weight_decay=0.1)
 Job, Result = TypeVar("Job"), TypeVar("Result")
 
 
@@ -46,7 +45,7 @@ def train_small(
     """One update for each step of `rows`: the state after them, and the loss (nats a token) before each.
 
     A row is T + 1 tokens: all but the last are read, all but the first guessed. Parameters start from `seed`, or
-    from a `state` that an earlier call gave; that one is used up. `init_scale` multiplies the first matrices: their
+    from a `state` that an earlier call gave. `init_scale` multiplies the first matrices: their
     deviation of 0.02 is GPT-2's, for a width of 768, and narrow models that begin so small stay on a plateau for long.
 
     >>> from minillm.config import TINY
@@ -54,19 +53,12 @@ def train_small(
     >>> int(state.step), losses.shape, bool(losses[-1] < losses[0])
     (30, (30,), True)
     """
-    if len(rows) != len(learning_rates):
-        raise InputError(
-            f"train_small: {len(rows)} steps of rows and {len(learning_rates)} learning rates; give one each."
-        )
     if state is None:
         drawn = init_params(config, np.random.default_rng(seed), np.float32)
         params = jax.tree.map(lambda leaf: np.float32(init_scale) * leaf if leaf.ndim > 1 else leaf, drawn)
-        state = jax.tree.map(jnp.array, TrainState(np.int32(0), params, adamw_init(params)))
-    losses = []
-    for batch, rate in zip(rows, np.asarray(learning_rates, np.float32), strict=True):
-        state, loss = _step(state, batch, rate, config)
-        losses.append(loss)
-    return state, np.array([float(loss) for loss in losses])
+        state = TrainState(0, params, adamw_init(params))
+    fitted = fit(state.params, _loss_of(config), rows, learning_rates, adam=ADAM, optimizer=state.optimizer)
+    return TrainState(state.step + len(rows), fitted.params, fitted.optimizer), fitted.measured
 
 
 def evaluate_small(config: Config, params: Params, rows: Int[Any, "B length"]) -> Float[Any, "B T"]:
@@ -91,13 +83,15 @@ def side_by_side(function: Callable[[Job], Result], jobs: Iterable[Job], threads
         return list(pool.map(function, jobs))
 
 
-@partial(jax.jit, static_argnames="config", donate_argnames="state")
-def _step(state: TrainState, rows: Any, rate: Any, config: Config) -> tuple[TrainState, Any]:
-    follow = jax.value_and_grad(training_losses, has_aux=True)
-    (_, (loss, _, _)), gradients = follow(state.params, rows[:, :-1], rows[:, 1:], config)
-    gradients = clip_by_global_norm(gradients, CLIP_NORM)
-    params, kept = adamw_update(gradients, state.optimizer, state.params, rate)
-    return TrainState(state.step + 1, params, kept), loss
+@cache
+def _loss_of(config: Config) -> Callable[[Params, Any], tuple[Any, Any]]:
+    """One function object for each config, so that `fit` compiles one program for each."""
+
+    def loss(params: Params, rows: Any) -> tuple[Any, Any]:
+        followed, (nats, _, _) = training_losses(params, rows[:, :-1], rows[:, 1:], config)
+        return followed, nats
+
+    return loss
 
 
 @partial(jax.jit, static_argnames="config")
