@@ -196,6 +196,7 @@ ALONE = {
         f"fast.expert_parallel.{name}": "one device has no exchange; test_expert_parallel.py holds it to moe"
         for name in ("expert_parallel_moe", "expert_shardings")
     },
+    "fast.choose.moe": "chooses a form; held through the transformer and test_expert_parallel.py",
     "transformer.init_params": "draws from a NumPy generator; both sides use the tree it makes",
     "attention_jax.attention_over_cache": "the fixed shapes of jit ask for it; held through prefill and decode",
     **{

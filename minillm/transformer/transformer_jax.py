@@ -16,8 +16,8 @@ from minillm.attention.rotary_jax import rotary_cos_sin
 from minillm.axes import Hidden, Positions, Rotation, Tokens, checked
 from minillm.config import Config
 from minillm.errors import InputError
-from minillm.experts.fast.expert_parallel import expert_parallel_moe
-from minillm.experts.moe_jax import auxiliary_loss, moe, moe_loads
+from minillm.experts.fast.choose import moe
+from minillm.experts.moe_jax import auxiliary_loss, moe_loads
 from minillm.layers.linear_jax import Transposed, linear
 from minillm.layers.mlp_jax import swiglu
 from minillm.layers.norm_jax import rms_norm
@@ -119,10 +119,7 @@ def _feed_forward(x: Hidden, layer: Params, config: Config, cached: bool, mesh: 
     if config.moe is None:
         return swiglu(x, **layer["mlp"]), jnp.zeros((), x.dtype)
     routing = replace(config.moe, capacity_factor=None) if cached else config.moe
-    loss = auxiliary_loss(x, layer["moe"], routing)
-    if mesh is not None and mesh.shape["expert"] > 1:
-        return expert_parallel_moe(x.reshape(-1, x.shape[-1]), layer["moe"], routing, mesh).reshape(x.shape), loss
-    return moe(x, layer["moe"], routing), loss
+    return moe(x, layer["moe"], routing, mesh=mesh), auxiliary_loss(x, layer["moe"], routing)
 
 
 def rotation_of(positions: Positions, config: Config, dtype: Any) -> tuple[Rotation, Rotation]:
