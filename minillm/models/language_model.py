@@ -152,7 +152,7 @@ class LanguageModel:
             raise InputError(f"The text has {length} tokens and the context {self.config.context_length}; shorten it.")
 
     def _module(self, name: str) -> ModuleType:
-        return import_module(f"minillm.{self.backend}.{name}")
+        return import_module(f"minillm.transformer.{name}{'_jax' if self.backend == 'jax' else ''}")
 
 
 def _placed(params: Any, backend: str, device: str | None) -> tuple[Any, str]:
