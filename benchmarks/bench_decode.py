@@ -137,7 +137,7 @@ class Program:
         return {}
 
 
-class Reference(Program):
+class NumpyProgram(Program):
     """The NumPy reference, in float32."""
 
     name = "numpy"
@@ -165,7 +165,7 @@ class Reference(Program):
         return list(reference_generation.generate(self.model.params, tokens(length), draws, self.model.config))
 
 
-class Accelerated(Program):
+class JaxProgram(Program):
     """Ours in JAX. A step is the program that `generate` runs for every token; it uses its state up."""
 
     name, on_host = "jax", False
@@ -319,7 +319,7 @@ def decode_case(program: Program, length: int, steps: int) -> Case:
         tolerance=TOLERANCE,
         bytes_min=4.0 * SMOLLM2.num_parameters,
         bytes_rule="4 bytes a weight: every matrix once, the embedding as the head",
-        roof=not isinstance(program, Reference) or program.platform == "cpu",
+        roof=not isinstance(program, NumpyProgram) or program.platform == "cpu",
         items=1,
     )
 
@@ -356,7 +356,7 @@ def load_case(backend: str, platform: str) -> Case:
 def cases(options: Options) -> list[Case]:
     """All rows; a smoke run has few tokens, of a shorter prompt."""
     prefill, prompts, steps, count = (16, (8,), 2, 4) if options.smoke else (512, (32, 400), 16, 32)
-    programs: list[Program] = [Accelerated(options.platform), Reference(options.platform)]
+    programs: list[Program] = [JaxProgram(options.platform), NumpyProgram(options.platform)]
     if options.platform in DEVICES:
         programs.append(Transformers(options.platform))
     return [

@@ -154,13 +154,13 @@ def rows(layer: Layer, backward: bool, platform: str) -> list[Case]:
         return {"make": lambda: (function, layer.arrays()), "oracle": expected, **common}
 
     dense = with_gradients(lambda x, params: swiglu(x, **params), backward)
-    name = f"{work}/E{layer.E}_accelerated"
+    name, peer = f"{work}/E{layer.E}/jax", f"{work}/dense/jax"
     cases = [
-        Case(name=name, peer=f"{work}/dense", **ours(layer)),
-        Case(name=f"{work}/E{layer.E}_capacity1.25", peer=f"{work}/dense", **ours(layer, 1.25)),
-        Case(name=f"{work}/E{many.E}_accelerated", peer=name, **ours(many)),
+        Case(name=name, peer=peer, **ours(layer)),
+        Case(name=f"{work}/E{layer.E}_capacity1.25/jax", peer=peer, **ours(layer, 1.25)),
+        Case(name=f"{work}/E{many.E}/jax", peer=name, **ours(many)),
         Case(
-            name=f"{work}/dense",
+            name=peer,
             make=lambda: (dense, layer.dense_arrays()),
             oracle=functools.partial(layer.expected, backward, True),
             **common,
@@ -172,7 +172,7 @@ def rows(layer: Layer, backward: bool, platform: str) -> list[Case]:
                 continue  # it copies an expert's weights for every token: 12 GB here
             cases.append(
                 Case(
-                    name=f"{work}/mixtral_{way}",
+                    name=f"{work}/E{layer.E}/mixtral_{way}",
                     oracle=functools.partial(layer.expected, backward),
                     **common,
                     **mixtral(layer, backward, way, device),

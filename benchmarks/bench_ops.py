@@ -30,7 +30,7 @@ class Operation:
     """One operation three times over, its inputs, and what it must compute, read and write at least."""
 
     name: str
-    accelerated: Callable[..., Any]
+    ours: Callable[..., Any]
     reference: Callable[..., Any]
     torch: Callable[..., Any]  # of tensors; imports torch when called
     shapes: tuple[tuple[int, ...], ...]
@@ -72,7 +72,7 @@ class Operation:
 
     def make_jax(self) -> tuple[Callable[..., Any], tuple]:
         """Jitted here as well, so that it can be lowered and compiled apart."""
-        return jax.jit(self.accelerated), tuple(self.inputs())
+        return jax.jit(self.ours), tuple(self.inputs())
 
     def make_numpy(self) -> tuple[Callable[..., Any], tuple]:
         """The reference at the same dtype as ours."""
