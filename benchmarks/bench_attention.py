@@ -56,13 +56,6 @@ def torch_gradients(query: Any, key: Any, value: Any, upstream: Any) -> Any:
     return out.detach(), *torch.autograd.grad(out, arrays, upstream)
 
 
-def temporary_bytes(T: int, backward: bool) -> int:
-    """What XLA sets aside beside inputs and outputs."""
-    arrays = inputs(T) if backward else inputs(T)[:3]
-    compiled = jax.jit(gradients if backward else flash_attention).lower(*arrays).compile()
-    return compiled.memory_analysis().temp_size_in_bytes
-
-
 def rows(T: int, backward: bool, platform: str, dtype: str) -> list[Case]:
     """Ours, and PyTorch's where it has the device."""
     count = 4 if backward else 3

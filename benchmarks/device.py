@@ -113,17 +113,22 @@ def choose_device(name: str | None) -> jax.Device:
 
 def require_quiet() -> None:
     """Refuse to time anything on a busy machine."""
-    load, cpus = (_load() or [0.0])[0], num_cpus()
+    load, cpus = (load_average() or [0.0])[0], num_cpus()
     if load > 0.5 * cpus:
         raise MinillmError(
-            f"--quiet: the load is {load:.1f} on {cpus} cores, above 0.5 per core; "
-            "wait until the machine is idle, or measure without --quiet."
+            f"The machine is busy: the load is {load:.1f} on {cpus} cores, above 0.5 per core. "
+            "Wait until it is idle; `minillm bench run` without --quiet measures all the same."
         )
 
 
 def num_cpus() -> int:
     """How many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def load_average() -> list[float]:
+    """How many programs wanted a core over the last 1, 5 and 15 minutes; empty where the system does not say."""
+    return [round(load, 2) for load in os.getloadavg()] if hasattr(os, "getloadavg") else []
 
 
 def context(device: jax.Device, packages: frozenset[str] = frozenset()) -> dict:
@@ -151,7 +156,7 @@ def context(device: jax.Device, packages: frozenset[str] = frozenset()) -> dict:
         "power_limit_w": _power_limit() if device.platform == "gpu" else None,
         "cpu": _cpu(),
         "num_cpus": num_cpus(),
-        "load_avg": _load(),
+        "load_avg": load_average(),
         "xla_flags": re.sub(r"=\S*[/\\]\S*", "=<path>", os.environ.get("XLA_FLAGS", "")),
         "x64": bool(jax.config.jax_enable_x64),  # type: ignore[attr-defined]
         "matmul_precision": matmul_precision(),
@@ -169,10 +174,6 @@ def version(package: str) -> str | None:
         return importlib.metadata.version({"sklearn": "scikit-learn"}.get(package, package))
     except importlib.metadata.PackageNotFoundError:
         return None
-
-
-def _load() -> list[float]:
-    return [round(load, 2) for load in os.getloadavg()] if hasattr(os, "getloadavg") else []
 
 
 def _cpu() -> str:

@@ -6,13 +6,12 @@ Times are per call, in `time_unit`. `ratio` is ours over the peer's: below 1, ou
 
 import json
 import math
-import os
-import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from minillm.errors import InputError, MinillmError
+from minillm.errors import InputError
+from minillm.files import whole_file
 
 from .device import SCHEMA
 
@@ -33,6 +32,7 @@ TIMED = {
     "lower_s": _NUMBER + _NONE, "compile_s": _NUMBER + _NONE, "items_per_second": _NUMBER + _NONE,
     "flops_model": _NUMBER + _NONE, "flops_rule": _TEXT + _NONE, "flops_xla": _NUMBER + _NONE,
     "bytes_min": _NUMBER + _NONE, "bytes_rule": _TEXT + _NONE, "bytes_xla": _NUMBER + _NONE,
+    "temporary_bytes": _WHOLE + _NONE,
     "peak_flops": _NUMBER + _NONE, "peak_source": _TEXT + _NONE, "mfu": _NUMBER + _NONE,
     "peak_bandwidth": _NUMBER + _NONE, "bandwidth_source": _TEXT + _NONE, "mbu": _NUMBER + _NONE,
     "roofline_bound": _TEXT + _NONE, "oracle": _TEXT + _NONE, "tolerance": _NUMBER + _NONE,
@@ -83,22 +83,11 @@ def _fields(holder: Any, fields: Mapping[str, tuple[type, ...]], where: str) -> 
 
 
 def write_document(document: dict, path: Path) -> None:
-    """Write it whole or not at all: to a temporary file beside `path`, which then takes its place."""
+    """Write a valid document, whole or not at all."""
     validate(document)
-    temporary = None
-    try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(document, file, indent=1, ensure_ascii=False, allow_nan=False)
-            file.write("\n")
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)  # mkstemp makes it private
-        os.replace(temporary, path)
-    except OSError as error:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
-        raise MinillmError(f"{path}: the results could not be written ({error.strerror}).") from error
+    with whole_file(path) as temporary:
+        text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False)
+        temporary.write_text(text + "\n", encoding="utf-8")
 
 
 def read_document(path: Path) -> dict:

@@ -71,7 +71,7 @@ class Session:
         if jitted:
             args = jax.block_until_ready(jax.tree.map(self._put, args))
         row["copy_s"] = self.clock() - start
-        row |= dict.fromkeys(("lower_s", "compile_s", "flops_xla", "bytes_xla"))
+        row |= dict.fromkeys(("lower_s", "compile_s", "flops_xla", "bytes_xla", "temporary_bytes"))
         task = Task(function, args, case.wait, self.wait_each, case.reset, case.steps)
         if jitted:
             self._compile(case, row, task)
@@ -112,6 +112,8 @@ class Session:
         row["compile_s"] = self.clock() - start
         cost = compiled.cost_analysis() or {}
         row |= {"flops_xla": cost.get("flops"), "bytes_xla": cost.get("bytes accessed")}
+        if (memory := compiled.memory_analysis()) is not None:
+            row["temporary_bytes"] = memory.temp_size_in_bytes
         if row["flops_xla"] and case.flops_model and not 0.5 <= row["flops_xla"] / case.flops_model <= 2:
             text = lowered.as_text()
             if "stablehlo.while" not in text and "custom_call" not in text:  # there XLA counts too little
