@@ -23,10 +23,13 @@ from minillm.errors import InputError
 
 from . import device as devices
 from .case import Case, Options, Unavailable, groups
+from .device import require_quiet
 from .document import compare, exit_status, read_document, validate, write_document
+from .record import record
 from .report import show_comparison, show_run
 from .roof import measured_read_bandwidth
 from .session import Session
+from .tables import rewrite
 from .timing import Clock
 
 __all__ = [
@@ -38,6 +41,9 @@ __all__ = [
     "exit_status",
     "measured_read_bandwidth",
     "read_document",
+    "record",
+    "require_quiet",
+    "rewrite",
     "run",
     "show_comparison",
     "show_run",
@@ -93,7 +99,7 @@ def run(
     if json_path is not None and (json_path.is_dir() or not json_path.parent.is_dir()):
         raise InputError(f"--json {json_path}: not a file in an existing folder.")
     if quiet:
-        devices.require_quiet()
+        require_quiet()
     with jax.default_device(chosen), _no_compilation_cache():
         cases: list[Case] = module.cases(Options(chosen.platform, smoke))
         session = Session(chosen, clock, 0.0 if smoke else min_time, smoke, calibrate)

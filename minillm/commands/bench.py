@@ -1,8 +1,9 @@
-"""What the commands `bench list`, `bench run` and `bench compare` do; the work is in benchmarks/harness.py."""
+"""What the commands `minillm bench ...` do; the work is in benchmarks/harness.py."""
 
 import importlib
 import importlib.util
 import sys
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from types import ModuleType
 
@@ -39,9 +40,24 @@ def run(name: str, json_path: Path | None, **options: object) -> int:
     """Run one benchmark; gives the exit status (1 if a row failed)."""
     work = harness()
     modules = work.discover(course_folder("benchmarks"))
-    if name not in modules:
-        raise InputError(f"There is no benchmark {name!r}; the benchmarks are: {', '.join(modules) or 'none'}.")
+    _check_names([name], modules)
     return work.exit_status(work.run(modules[name], json_path=json_path, **options))
+
+
+def record(names: list[str], device: str | None, min_time: float) -> None:
+    """Run these benchmarks (all, if none is named) on a quiet machine, and keep their results beside them."""
+    known = benchmarks()
+    _check_names(names, known)
+    harness().require_quiet()
+    options = ["--min-time", str(min_time), *(["--device", device] if device else [])]
+    harness().record(names or list(known), course_folder("benchmarks"), options)
+
+
+def tables() -> Path:
+    """Write the tables of benchmarks/README.md from the recorded results; gives the page's path."""
+    page = course_folder("benchmarks") / "README.md"
+    harness().rewrite(page)
+    return page
 
 
 def compare(first: Path, second: Path, *, cross: bool) -> None:
@@ -49,3 +65,9 @@ def compare(first: Path, second: Path, *, cross: bool) -> None:
     work = harness()
     a, b = work.read_document(first), work.read_document(second)
     work.show_comparison(work.compare(a, b, cross=cross), a, b)
+
+
+def _check_names(names: Iterable[str], known: Collection[str]) -> None:
+    for name in names:
+        if name not in known:
+            raise InputError(f"There is no benchmark {name!r}; the benchmarks are: {', '.join(known) or 'none'}.")

@@ -274,6 +274,26 @@ def bench_run(
     raise typer.Exit(bench.run(name, json, **options))
 
 
+@benches.command("record")
+def bench_record(
+    names: Annotated[list[str] | None, typer.Argument(help="Names of `minillm bench list`; all if none.")] = None,
+    device: DeviceOption = None,
+    min_time: Annotated[float, typer.Option("--min-time", help="Seconds for each row.")] = 1.0,
+) -> None:
+    """Run benchmarks on a quiet machine, and keep the results in benchmarks/results and in the tables of its README."""
+    from minillm.commands import bench
+
+    bench.record(names or [], device, min_time)
+
+
+@benches.command("tables")
+def bench_tables() -> None:
+    """Write the tables of benchmarks/README.md from the newest recorded results."""
+    from minillm.commands import bench
+
+    print(bench.tables())
+
+
 @benches.command("compare")
 def bench_compare(
     first: Path,

@@ -115,7 +115,7 @@ def test_the_installed_command_prints_its_version():
 
 def test_every_command_has_help():
     for words in ("lesson list", "lesson run", "lesson step", "generate", "chat", "score", "download", "doctor",
-                  "bench list", "bench run", "bench compare"):  # fmt: skip
+                  "bench list", "bench run", "bench record", "bench tables", "bench compare"):  # fmt: skip
         result = CliRunner().invoke(cli.app, [*words.split(), "--help"])
         assert result.exit_code == 0, words
         assert "Usage" in result.output
@@ -176,6 +176,7 @@ def test_a_reader_that_leaves_is_no_fault():
         (["lesson", "run", "9.9"], "There is no lesson '9.9'"),
         (["lesson", "run", "no_such.py"], "section in its name"),
         (["bench", "run", "no_such"], "There is no benchmark 'no_such'"),
+        (["bench", "record", "no_such"], "There is no benchmark 'no_such'"),
         (["nonsense"], "No such command"),
     ],
 )

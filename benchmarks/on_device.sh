@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# Measures a GPU or TPU within ten minutes: the tests that need one, then the benchmarks, the most telling first.
+# Results go to $OUT, a file for each benchmark; a benchmark that is stopped keeps the groups that it finished.
+#
+#     OUT=results bash benchmarks/on_device.sh                 # on the machine with the device
+#     OUT=/tmp/out SMOKE=1 DEVICE=cpu bash benchmarks/on_device.sh   # that it works, on a CPU
+#
+# MINUTES (10), DEVICE (JAX's own choice), MIN_TIME (0.3 seconds a row) and PYTHON (python3) can be set.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+out=${OUT:?set OUT to the folder for the results}
+python=${PYTHON:-python3}
+deadline=$((SECONDS + 60 * ${MINUTES:-10} - 15))
+options=(--min-time "${MIN_TIME:-0.3}")
+[ -n "${SMOKE:-}" ] && options=(--smoke)
+[ -n "${DEVICE:-}" ] && options+=(--device "$DEVICE")
+mkdir -p "$out"
+export PYTHONPATH=$PWD${PYTHONPATH:+:$PYTHONPATH} PYTHONUNBUFFERED=1
+failed=()
+
+# Runs a command for at most $1 seconds, and never beyond the deadline; says how long it took.
+step() {
+  local name=$1 seconds=$2 left=$((deadline - SECONDS)) start=$SECONDS
+  shift 2
+  ((left < 10)) && { echo "== $name: no time left"; failed+=("$name"); return; }
+  ((seconds > left)) && seconds=$left
+  timeout --signal=INT --kill-after=10 "$seconds" "$@" 2>&1 | tee "$out/$name.log"
+  local status=${PIPESTATUS[0]}
+  echo "== $name: $((SECONDS - start)) s, status $status"
+  ((status == 0)) || failed+=("$name")
+}
+
+"$python" -c 'import jax; print("devices:", jax.devices(), "JAX", jax.__version__)' || exit 1
+step tests 150 "$python" -m pytest -q -p no:cacheprovider tests/house/test_on_device.py
+for name in attention moe training decode svd ops lora; do
+  step "$name" 150 "$python" -m minillm bench run "$name" "${options[@]}" --json "$out/$name.json"
+done
+# At most eight files come back from some machines: the logs go into one.
+logs=("$out"/*.log)
+cat "${logs[@]}" > "$out/log.txt" && rm "${logs[@]}"
+((${#failed[@]} == 0)) || { echo "not finished: ${failed[*]}"; exit 1; }
