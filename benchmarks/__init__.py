@@ -1,1 +1,1 @@
-"""Benchmarks: `bench_<name>.py` holds cases, `harness.py` runs them, README.md is the protocol in short."""
+"""Benchmarks: `bench_<name>.py` lists what is measured, `harness.py` measures it, README.md says how to read it."""

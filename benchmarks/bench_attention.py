@@ -1,8 +1,8 @@
 """Causal attention over a long context, forward and with its gradients, beside PyTorch.
 
-The forward pass is held to the blockwise NumPy reference in float64; the gradients to PyTorch's in float64. What XLA
-sets aside beside inputs and outputs is `temporary_bytes`, which `tests/test_flash_attention.py` bounds. A GPU or TPU
-has bfloat16 besides, which is what its own kernels take.
+The forward pass is compared with the blockwise NumPy reference in float64, the gradients with PyTorch's in float64.
+On a GPU or TPU there are rows in bfloat16 too, because their own kernels take that.
+`tests/attention/test_flash_attention.py` bounds the memory for temporaries.
 """
 
 import functools
@@ -21,12 +21,12 @@ from minillm.training.allocator import keep_freed_memory
 from .harness import Case, Options
 from .torch_peer import DEVICES, on_host, tensors, where
 
-keep_freed_memory()  # as where attention is trained; PyTorch, in the same process, has it too
+keep_freed_memory()  # as in training; it serves PyTorch too, in the same process
 TOLERANCE = 1e-5  # of the largest value
 
 
 def inputs(T: int, *dtypes: str) -> list[np.ndarray]:
-    """Query, key, value and the upstream gradient: B 1, 8 heads of 64, standard normal numbers; cast to each dtype."""
+    """Query, key, value and the upstream gradient: B 1, 8 heads of 64, standard normal; cast to each dtype in turn."""
     rng = np.random.default_rng(0)
     arrays = [rng.standard_normal((1, T, 8, 64), dtype=np.float32) for _ in range(4)]
     for dtype in dtypes:
@@ -35,13 +35,13 @@ def inputs(T: int, *dtypes: str) -> list[np.ndarray]:
 
 
 def gradients(query: Any, key: Any, value: Any, upstream: Any) -> Any:
-    """Output and gradients: what a training step computes."""
+    """Output and gradients, as a training step computes them."""
     out, vjp = jax.vjp(flash_attention, query, key, value)
     return out, *vjp(upstream)
 
 
 def torch_attention(query: Any, key: Any, value: Any) -> Any:
-    """PyTorch wants B N T H; that is a view."""
+    """PyTorch takes B N T H; the transpose copies nothing."""
     import torch
 
     heads_first = (x.transpose(1, 2) for x in (query, key, value))
@@ -57,7 +57,7 @@ def torch_gradients(query: Any, key: Any, value: Any, upstream: Any) -> Any:
 
 
 def rows(T: int, backward: bool, platform: str, dtype: str) -> list[Case]:
-    """Ours, and PyTorch's where it has the device."""
+    """Ours, and PyTorch's on devices that it knows."""
     count = 4 if backward else 3
     work = f"attention/T{T}_N8_H64/{'gradients' if backward else 'forward'}/{'f32' if dtype == 'float32' else 'bf16'}"
     device = DEVICES.get(platform)
@@ -96,7 +96,7 @@ def rows(T: int, backward: bool, platform: str, dtype: str) -> list[Case]:
 
 
 def cases(options: Options) -> list[Case]:
-    """The length of a long context, and one on the way there."""
+    """A long context and a shorter one; a smoke run has a small one."""
     lengths = (64,) if options.smoke else (2048, 8192)
     dtypes = ("float32",) if options.platform == "cpu" else ("float32", "bfloat16")
     kinds = itertools.product(dtypes, lengths, (False, True))

@@ -1,9 +1,9 @@
 """SmolLM2-135M in float32: reading a prompt, decoding, generating and loading, beside Transformers.
 
-Every row computes the same thing from the same file: ours by the functions that `LanguageModel` calls, Transformers
-with its own cache and its own reader of GGUF files, in as many threads as there are cores. All are held to the NumPy
-reference in float64 before they are timed. Decoding is greedy, of one sequence; it starts behind two lengths, in a
-cache for 512 positions, the one that `generate` makes for sequences up to that length.
+Every row computes the same thing from the same file: ours with the functions that `LanguageModel` calls, Transformers
+with its own cache and its own reader of GGUF files, in as many threads as there are cores. All are compared with the
+NumPy reference in float64 before they are timed. Decoding is greedy, of one sequence, after a prompt of 32 and of 400
+tokens, in a cache for 512 positions: the size that `generate` chooses for such lengths.
 """
 
 import copy
@@ -29,11 +29,11 @@ from minillm.transformer import transformer_jax as transformer
 from .harness import Case, Options, Unavailable
 from .torch_peer import DEVICES, tensors, torch_on, where
 
-SMOLLM2 = Config(49152, 30, 576, 9, 3, 64, 1536, context_length=8192)  # what the file says; for counting
+SMOLLM2 = Config(49152, 30, 576, 9, 3, 64, 1536, context_length=8192)  # as in its file; to count weights
 CAPACITY = 512
 TOLERANCE = 1e-4  # of the largest logit
 
-# Abraham Lincoln's second inaugural address, 1865: 512 tokens of it are read
+# Abraham Lincoln's second inaugural address, 1865; the prompts are its first tokens
 TEXT = """At this second appearing to take the oath of the Presidential office there is less occasion for an extended \
 address than there was at the first. Then a statement somewhat in detail of a course to be pursued seemed fitting and \
 proper. Now, at the expiration of four years, during which public declarations have been constantly called forth on \
@@ -63,22 +63,22 @@ Almighty has His own purposes. Fondly do we hope, fervently do we pray, that thi
 pass away."""
 
 
-# --- what the rows share, made when first asked for ---
+# --- what the rows share, made on first use ---
 
 
 @functools.cache
 def _opened() -> PretrainedModel | DownloadError:
     try:
         return open_model("smollm2")
-    except DownloadError as error:  # kept, so that it is not tried again for every row
+    except DownloadError as error:  # returned and cached: one attempt, not one for every row
         return error
 
 
 def pretrained() -> PretrainedModel:
-    """The file, read once; where it is not to be had, every row is skipped."""
+    """The file, read once. Where it can neither be found nor fetched, every row is skipped."""
     opened = _opened()
     if isinstance(opened, DownloadError):
-        raise Unavailable(f"SmolLM2 is neither in the cache nor to be fetched: {opened}")
+        raise Unavailable(f"SmolLM2 is not in the cache and cannot be fetched: {opened}")
     return opened
 
 
@@ -92,7 +92,7 @@ def tokens(length: int) -> np.ndarray:
 
 @functools.cache
 def expected(length: int, steps: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """In float64: logits after a prompt, the greedy tokens after it (`steps` + 1), logits after the last of them."""
+    """In float64: logits after the prompt, the `steps` + 1 greedy tokens that follow, and the logits after them."""
     params, config = jax.tree.map(lambda x: x.astype(np.float64), pretrained().params), pretrained().config
     cache = reference_cache.init_cache(config, 1, length + steps + 1, np.float64)
     first, cache = reference_transformer.prefill(params, tokens(length)[None], cache, config)
@@ -103,11 +103,11 @@ def expected(length: int, steps: int) -> tuple[np.ndarray, np.ndarray, np.ndarra
     return first[0], np.array(greedy), logits[0]
 
 
-# --- the programs: a state of decoding is a token and a cache; a step takes it one token further ---
+# --- the programs: the state of decoding is a token and a cache; a step decodes one token ---
 
 
 class Program:
-    """What the three have in common; `state` is (token, cache)."""
+    """What the three programs share; `state` is (token, cache)."""
 
     name: str
     requires: tuple[str, ...] = ()
@@ -133,7 +133,7 @@ class Program:
         }
 
     def elsewhere(self) -> dict[str, Any]:
-        """What follows from where it runs, if that is not where JAX does."""
+        """The fields that differ where the program does not run on JAX's device."""
         return {}
 
 
@@ -147,17 +147,17 @@ class NumpyProgram(Program):
         return LanguageModel(pretrained(), "numpy", None)
 
     def prefill(self, length: int) -> Any:
-        """Logits (1, V) after a prompt that is read into a new cache, and that cache."""
+        """Read a prompt into a new cache: the logits (1, V) after it, and the cache."""
         config = self.model.config
         cache = reference_cache.init_cache(config, 1, CAPACITY)
         return reference_transformer.prefill(self.model.params, tokens(length)[None], cache, config)
 
     def decode(self, token: Any, cache: Any) -> Any:
-        """Logits (1, V) after one token more, and the cache with it."""
+        """The logits (1, V) after one more token, and the cache with it."""
         return reference_transformer.decode(self.model.params, token, cache, self.model.config)
 
     def copy(self, state: Any) -> Any:
-        """A state that may be used up."""
+        """A copy of the state; a step may donate it."""
         return state
 
     def generate(self, length: int, count: int) -> list[int]:
@@ -166,7 +166,7 @@ class NumpyProgram(Program):
 
 
 class JaxProgram(Program):
-    """Ours in JAX. A step is the program that `generate` runs for every token; it uses its state up."""
+    """Ours in JAX. A step is the program that `generate` runs for every token; it donates its state."""
 
     name, on_host = "jax", False
 
@@ -272,9 +272,9 @@ def prefill_case(program: Program, length: int) -> Case:
         return program.prefill(length)[0]
 
     def make() -> tuple[Callable[..., Any], tuple]:
-        program.model  # noqa: B018  loaded here, before anything is timed
+        program.model  # noqa: B018  load it now, before anything is timed
         if hasattr(program, "lower_prefill"):
-            run.lower = lambda: program.lower_prefill(length)  # so that compilation is timed apart
+            run.lower = lambda: program.lower_prefill(length)  # then compilation is timed by itself
         return run, ()
 
     c = SMOLLM2
@@ -293,7 +293,7 @@ def prefill_case(program: Program, length: int) -> Case:
 
 
 def decode_case(program: Program, length: int, steps: int) -> Case:
-    """Tokens after a prompt, each from the one before it."""
+    """Decode tokens after a prompt, each from the one before."""
 
     @functools.cache
     def start() -> Any:
@@ -325,10 +325,10 @@ def decode_case(program: Program, length: int, steps: int) -> Case:
 
 
 def generate_case(program: Program, length: int, count: int) -> Case:
-    """From a prompt to a list of new tokens: prefill, every step, and Python in between."""
+    """From a prompt to a list of new tokens: prefill, all steps, and the Python code around them."""
 
     def make() -> tuple[Callable[..., Any], tuple]:
-        program.model  # noqa: B018  loaded here, before anything is timed
+        program.model  # noqa: B018  load it now, before anything is timed
         return program.generate, (length, count)
 
     return Case(
@@ -341,7 +341,7 @@ def generate_case(program: Program, length: int, count: int) -> Case:
 
 
 def load_case(backend: str, platform: str) -> Case:
-    """From the file in the cache to parameters on the device, tokenizer included; packages are imported before."""
+    """From the file in the cache to parameters on the device and the tokenizer; packages are already imported."""
 
     def make() -> tuple[Callable[..., Any], tuple]:
         pretrained()
@@ -354,7 +354,7 @@ def load_case(backend: str, platform: str) -> Case:
 
 
 def cases(options: Options) -> list[Case]:
-    """All rows; a smoke run has few tokens, of a shorter prompt."""
+    """All rows; a smoke run has shorter prompts and fewer tokens."""
     prefill, prompts, steps, count = (16, (8,), 2, 4) if options.smoke else (512, (32, 400), 16, 32)
     programs: list[Program] = [JaxProgram(options.platform), NumpyProgram(options.platform)]
     if options.platform in DEVICES:

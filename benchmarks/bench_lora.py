@@ -1,7 +1,7 @@
 """A LoRA step on SmolLM2, beside PEFT's: loss, the adapter's gradients, and AdamW; all linear layers, rank 8.
 
-Both begin at the base, whose loss the first step must give; that the gradients are PEFT's too is held by
-tests/test_adapter_folder.py. The base is frozen in both, and PyTorch computes no gradient of it either.
+Both start at the base model, so the first loss must be the base's; `tests/models/test_adapter_folder.py` compares the
+gradients. The base is frozen in both: PyTorch computes no gradient of it either.
 """
 
 import functools
@@ -33,7 +33,7 @@ keep_freed_memory()
 
 
 def lora(smoke: bool) -> LoRAConfig:
-    """The target's; the tiny model has no room for rank 8."""
+    """Rank 8; rank 2 for the tiny model, whose matrices are small."""
     return LoRAConfig(rank=2 if smoke else 8, alpha=16.0)
 
 
@@ -43,14 +43,14 @@ def model(smoke: bool) -> tuple[Config, Any]:
     if smoke:
         return TINY, init_params(TINY, np.random.default_rng(0))
     try:
-        found = open_model("smollm2")
+        opened = open_model("smollm2")
     except DownloadError as error:
-        raise Unavailable(f"SmolLM2 is not here: {error}") from error
-    return found.config, found.params
+        raise Unavailable(f"SmolLM2 is not in the cache and cannot be fetched: {error}") from error
+    return opened.config, opened.params
 
 
 def rows(smoke: bool, batch_size: int, length: int) -> tuple[Any, Any]:
-    """Tokens, and the labels one place on."""
+    """Tokens, and as labels the tokens that follow them."""
     drawn = np.random.default_rng(1).integers(0, model(smoke)[0].vocab_size, (batch_size, length + 1), dtype=np.int32)
     return drawn[:, :-1], drawn[:, 1:]
 
@@ -62,7 +62,7 @@ def settings() -> TrainConfig:
 
 
 def ours(smoke: bool, platform: str, batch_size: int, length: int) -> dict[str, Any]:
-    """The trainer's own step."""
+    """The step of the trainer."""
 
     @functools.cache
     def program() -> tuple[Callable[..., Any], Any, Any, Any]:
@@ -92,7 +92,7 @@ def ours(smoke: bool, platform: str, batch_size: int, length: int) -> dict[str, 
 
 
 def peft(smoke: bool, batch_size: int, length: int, device: str) -> dict[str, Any]:
-    """PEFT on Transformers' Llama with the same weights, eager."""
+    """PEFT on Transformers' Llama with the same weights."""
 
     @functools.cache
     def built() -> tuple[Any, Any, Any]:
@@ -143,7 +143,7 @@ def peft(smoke: bool, batch_size: int, length: int, device: str) -> dict[str, An
 
 
 def cases(options: Options) -> list[Case]:
-    """Batch 4 of 128 tokens, as the target has it."""
+    """4 rows of 128 tokens; a smoke run has a tiny model."""
     smoke = options.smoke
     batch_size, length = (2, 8) if smoke else (4, 128)
 
@@ -162,7 +162,7 @@ def cases(options: Options) -> list[Case]:
     }
     device = DEVICES.get(options.platform)
     peer = f"{name}/peft" if device else None
-    found = [Case(name=f"{name}/jax", peer=peer, **ours(smoke, options.platform, batch_size, length), **common)]
+    cases = [Case(name=f"{name}/jax", peer=peer, **ours(smoke, options.platform, batch_size, length), **common)]
     if device:
-        found.append(Case(name=peer, **peft(smoke, batch_size, length, device), **common))
-    return found
+        cases.append(Case(name=peer, **peft(smoke, batch_size, length, device), **common))
+    return cases

@@ -1,9 +1,9 @@
 """A layer of experts, forward and with gradients: beside a dense layer of equal active work, and Transformers' Mixtral.
 
-A token passes k experts of width F here, and one feed-forward layer of width k F there: the same products, but the
-dense layer has no choice to make and no rows to move. Both forms of ours are held to the NumPy reference in float64,
-whose gradients are derived by hand; Mixtral gets the same weights and is held to it too. With 64 experts instead of 8
-the products stay the same: the row's peer is ours with 8.
+A token passes through k experts of width F, or through one feed-forward layer of width k F: the same products, but the
+dense layer chooses nothing and moves no rows. All are compared with the NumPy reference in float64, whose gradients
+are derived by hand; Mixtral's block has the same weights. 64 experts need the same products as 8, so the peer of that
+row is ours with 8.
 """
 
 import functools
@@ -27,7 +27,7 @@ from minillm.training.allocator import keep_freed_memory
 from .harness import Case, Options
 from .torch_peer import DEVICES, on_host, tensors, torch_on, where
 
-keep_freed_memory()  # as where layers are trained; PyTorch, in the same process, has it too
+keep_freed_memory()  # as in training; it serves PyTorch too, in the same process
 TOLERANCE = 1e-5  # of the largest value
 
 
@@ -47,9 +47,9 @@ class Layer:
         return f"moe/T{self.T}_D{self.D}_F{self.F}_k{self.k}"
 
     def arrays(self, exact: bool = False) -> tuple[Any, Any, Any]:
-        """Tokens, parameters and the upstream gradient; weights wide enough that every part counts.
+        """Tokens, parameters and the upstream gradient; weights large enough that every part matters.
 
-        `exact` are the same numbers in float64, for the reference to compute with.
+        `exact` gives the same numbers in float64, for the reference.
         """
         rng = np.random.default_rng(0)
         x, g = rng.standard_normal((2, self.T, self.D), dtype=np.float32)
@@ -59,11 +59,11 @@ class Layer:
         return jax.tree.map(lambda leaf: leaf.astype(np.float64), tree) if exact else tree
 
     def dense_arrays(self, exact: bool = False) -> tuple[Any, Any, Any]:
-        """The same for one layer as wide as k experts."""
+        """The same for one dense layer as wide as k experts."""
         x, params, g = replace(self, F=self.k * self.F, E=1, k=1).arrays(exact)
         return x, {name: weight[0] for name, weight in params["experts"].items()}, g
 
-    @functools.cache  # noqa: B019  a few layers live as long as the module
+    @functools.cache  # noqa: B019  there are few layers
     def expected(self, backward: bool, dense: bool = False, capacity_factor: float | None = None) -> Any:
         x, params, g = self.dense_arrays(True) if dense else self.arrays(True)
         if dense:
@@ -76,7 +76,7 @@ class Layer:
 
 
 def with_gradients(layer: Callable[[Any, Any], Any], backward: bool) -> Callable[..., Any]:
-    """`layer` of tokens and parameters; with gradients by both, as a training step needs them."""
+    """`layer` of tokens and parameters, jitted; with the gradients of both if `backward`."""
 
     def gradients(x: Any, params: Any, g: Any) -> Any:
         out, vjp = jax.vjp(layer, x, params)
@@ -86,7 +86,7 @@ def with_gradients(layer: Callable[[Any, Any], Any], backward: bool) -> Callable
 
 
 def mixtral(layer: Layer, backward: bool, implementation: str, device: str) -> dict[str, Any]:
-    """Transformers' block with our weights, its experts as `implementation` has them."""
+    """Transformers' block with our weights; `implementation` is its way to compute the experts."""
 
     def make() -> tuple[Callable[..., Any], tuple]:
         from transformers import MixtralConfig
@@ -134,7 +134,7 @@ def mixtral(layer: Layer, backward: bool, implementation: str, device: str) -> d
 
 
 def rows(layer: Layer, backward: bool, platform: str) -> list[Case]:
-    """Ours without a capacity and with one; dense; Mixtral's three ways; ours with 8 times the experts."""
+    """Ours without a capacity, with one, and with 8 times the experts; the dense layer; Mixtral's ways."""
     many = replace(layer, E=8 * layer.E)
     work = f"{layer.name}/{'gradients' if backward else 'forward'}/{'f32' if layer.dtype == 'float32' else 'bf16'}"
     products = 6.0 * layer.T * layer.k * layer.D * layer.F
@@ -169,7 +169,7 @@ def rows(layer: Layer, backward: bool, platform: str) -> list[Case]:
     if device := DEVICES.get(platform):
         for way in ("eager", "grouped_mm", "batched_mm"):
             if way == "batched_mm" and layer.T > 256:
-                continue  # it copies an expert's weights for every token: 12 GB here
+                continue  # it copies an expert's weights for every token: 12 GB
             cases.append(
                 Case(
                     name=f"{work}/E{layer.E}/mixtral_{way}",
@@ -182,7 +182,7 @@ def rows(layer: Layer, backward: bool, platform: str) -> list[Case]:
 
 
 def cases(options: Options) -> list[Case]:
-    """The layer of the target; in a smoke run a small one; on a GPU or TPU also one that fills it."""
+    """One layer; on a GPU or TPU also one that is large enough for it; in a smoke run a small one."""
     layers = [Layer(T=64, D=16, F=32, E=4) if options.smoke else Layer()]
     if options.platform != "cpu" and not options.smoke:
         layers.append(Layer(T=8192, D=1024, F=4096, dtype="bfloat16"))

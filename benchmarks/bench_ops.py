@@ -1,7 +1,7 @@
 """Single operations: RMS norm, softmax, SwiGLU and causal attention, beside PyTorch and the NumPy reference.
 
-Also the example of a benchmark module: each operation gives three rows of one group, all checked against the
-reference in float64.
+Copy this file to write a benchmark: each operation gives three rows of one group, all compared with the reference in
+float64.
 """
 
 import functools
@@ -27,7 +27,7 @@ from .torch_peer import DEVICES, on_host, tensors, where
 
 @dataclass(frozen=True)
 class Operation:
-    """One operation three times over, its inputs, and what it must compute, read and write at least."""
+    """One operation written three times, its inputs, and the work that it takes at least."""
 
     name: str
     ours: Callable[..., Any]
@@ -40,7 +40,7 @@ class Operation:
     causal: int | None = None  # the length of a causal mask that follows the other arguments
 
     def inputs(self, dtype: str = "float32") -> list[np.ndarray]:
-        """Standard normal numbers; matrices (every rank-2 argument but the first) keep the size of vectors."""
+        """Standard normal numbers; matrices (rank 2, not first) are scaled to keep the size of vectors."""
         rng = np.random.default_rng(0)
         arrays = [rng.standard_normal(shape, dtype=np.float32) for shape in self.shapes]
         arrays[1:] = [a / np.float32(len(a)) ** 0.5 if a.ndim == 2 else a for a in arrays[1:]]
@@ -48,7 +48,7 @@ class Operation:
         return [array.astype(dtype) for array in arrays] + mask
 
     def cases(self, options: Options) -> list[Case]:
-        """Ours, the reference, and PyTorch where it has the device."""
+        """Ours, the reference, and PyTorch on devices that it knows."""
         oracle = functools.cache(lambda: self.reference(*self.inputs("float64")))
         moved = sum(int(np.prod(shape)) for shape in (*self.shapes, self.output))
         common: dict[str, Any] = {
@@ -71,11 +71,11 @@ class Operation:
         return rows
 
     def make_jax(self) -> tuple[Callable[..., Any], tuple]:
-        """Jitted here as well, so that it can be lowered and compiled apart."""
+        """Jitted here, so that compilation is timed by itself."""
         return jax.jit(self.ours), tuple(self.inputs())
 
     def make_numpy(self) -> tuple[Callable[..., Any], tuple]:
-        """The reference at the same dtype as ours."""
+        """The reference in the dtype of ours."""
         return self.reference, tuple(self.inputs())
 
     def make_torch(self, device: str) -> tuple[Callable[..., Any], tuple]:
@@ -100,7 +100,7 @@ def torch_swiglu(x: Any, gate: Any, up: Any, down: Any) -> Any:
 
 
 def torch_attention(query: Any, key: Any, value: Any, mask: Any) -> Any:
-    """PyTorch wants B N T H; its causal flag is faster than a mask, so that is what we compare with."""
+    """PyTorch takes B N T H. Its causal flag is faster than a mask, so we compare with that."""
     import torch
 
     heads_first = (part.transpose(1, 2) for part in (query, key, value))
@@ -108,7 +108,7 @@ def torch_attention(query: Any, key: Any, value: Any, mask: Any) -> Any:
 
 
 def cases(options: Options) -> list[Case]:
-    """At the size of a small model's layer: 8 heads of 64, so D 512, and F 2048."""
+    """The size of a small model's layer: 8 heads of 64, so D 512, and F 2048."""
     B, T, N, H, F = (1, 64, 2, 8, 32) if options.smoke else (4, 512, 8, 64, 2048)
     D = N * H
     hidden, heads, scores = (B, T, D), (B, T, N, H), (B, N, T, T)

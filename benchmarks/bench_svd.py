@@ -1,9 +1,8 @@
-"""Decompositions: a randomized one beside scikit-learn's at equal error, and a batch of small ones beside XLA's own.
+"""Singular value decompositions: a randomized one beside scikit-learn's at equal error, many small ones beside XLA's.
 
-The randomized one is of a matrix 1024 x 768 whose singular values are 1, 1/2, 1/3, ..., to rank 16. Power iteration,
-ours and scikit-learn's, takes 10 more test vectors and 7 iterations, scikit-learn's own choice; the Krylov form 13 test
-vectors and 4 iterations. All are held to the best approximation there is: the relative error may be above that by no
-more than a hundred-thousandth.
+The randomized one is of a matrix 1024 x 768 with singular values 1, 1/2, 1/3, ..., to rank 16. Power iteration, ours
+and scikit-learn's, has 10 extra test vectors and 7 iterations, scikit-learn's own choice; the Krylov form has 13 test
+vectors and 4 iterations. Each error may exceed the best approximation's by a hundred-thousandth of it.
 """
 
 import functools
@@ -26,22 +25,22 @@ OVERSAMPLES, POWER_ITERATIONS, KRYLOV_ITERATIONS = 10, 7, 4
 
 @functools.cache
 def matrix(rows: int, columns: int, dtype: str = "float32") -> np.ndarray:
-    """With known singular values, between random orthonormal bases."""
+    """A matrix with singular values 1, 1/2, 1/3, ... and random singular vectors."""
     rng = np.random.default_rng(0)
     left, right = (np.linalg.qr(rng.standard_normal((size, columns)))[0] for size in (rows, columns))
     return ((left / np.arange(1, columns + 1)) @ right.T).astype(dtype)
 
 
-def error_above_the_best(found: Any, rows: int, columns: int, rank: int) -> np.ndarray:
-    """How much the approximation's error exceeds that of the truncated decomposition, relative to it."""
-    u, s, vt = (np.asarray(part, np.float64) for part in found)
+def error_above_the_best(decomposition: Any, rows: int, columns: int, rank: int) -> np.ndarray:
+    """By how much the error exceeds that of the truncated decomposition, relative to the latter."""
+    u, s, vt = (np.asarray(part, np.float64) for part in decomposition)
     exact = matrix(rows, columns).astype(np.float64)
     best = np.sqrt(np.sum(1.0 / np.arange(rank + 1, columns + 1) ** 2))
     return np.maximum(np.linalg.norm(exact - (u * s) @ vt) / best - 1, 0.0)
 
 
 def randomized(rows: int, columns: int, rank: int, platform: str) -> list[Case]:
-    """Ours, the reference, and scikit-learn's on a CPU, PyTorch's on a GPU."""
+    """Ours, the reference, and as peer scikit-learn's on a CPU, PyTorch's on a GPU."""
     group = f"svd/randomized_{rows}x{columns}_R{rank}"
     samples = rank + OVERSAMPLES
     test_matrix = np.random.default_rng(1).standard_normal((columns, samples), dtype=np.float32)
@@ -49,10 +48,10 @@ def randomized(rows: int, columns: int, rank: int, platform: str) -> list[Case]:
         "group": group,
         "oracle": lambda: np.ones(()),
         "oracle_name": "the best approximation's error",
-        "result": lambda found: 1 + error_above_the_best(found, rows, columns, rank),
+        "result": lambda output: 1 + error_above_the_best(output, rows, columns, rank),
         "tolerance": ABOVE_THE_BEST,
         "flops_model": 2.0 * rows * columns * samples * (2 * POWER_ITERATIONS + 2),
-        "flops_rule": "2 m n l (2 q + 2): l test vectors, q power iterations; what is done with l x l is left out",
+        "flops_rule": "2 m n l (2 q + 2): l test vectors, q power iterations; work on l x l matrices is not counted",
     }
 
     def theirs() -> tuple[Callable[..., Any], tuple]:
@@ -72,7 +71,7 @@ def randomized(rows: int, columns: int, rank: int, platform: str) -> list[Case]:
     def by_torch(a: Any) -> Any:
         import torch
 
-        u, s, v = torch.svd_lowrank(a, q=samples, niter=POWER_ITERATIONS)  # it cuts nothing off
+        u, s, v = torch.svd_lowrank(a, q=samples, niter=POWER_ITERATIONS)  # it does not truncate
         return u[:, :rank], s[:rank], v[:, :rank].mT
 
     arguments = matrix(rows, columns), test_matrix
@@ -87,19 +86,19 @@ def randomized(rows: int, columns: int, rank: int, platform: str) -> list[Case]:
         cases.append(Case(name=peer, make=theirs, requires=("sklearn",), on_host=True, **common))
     elif platform == "gpu":
         made = {"make": lambda: (by_torch, tensors("cuda", arguments[0])), "requires": ("torch",), **where("cuda")}
-        cases.append(Case(name=peer, **made, **common | {"result": lambda found: common["result"](on_host(found))}))
+        cases.append(Case(name=peer, **made, **common | {"result": lambda output: common["result"](on_host(output))}))
     return cases
 
 
 def batch(count: int, rows: int, columns: int) -> list[Case]:
-    """Many small matrices at once: our Jacobi, and what XLA has on this device."""
+    """Many small matrices at once: our Jacobi, and XLA's decomposition for this device."""
     group = f"svd/batch{count}_{rows}x{columns}"
     a = np.random.default_rng(0).standard_normal((count, rows, columns), dtype=np.float32)
     common: dict[str, Any] = {
         "group": group,
         "oracle": lambda: np.linalg.svd(a.astype(np.float64), compute_uv=False),
         "oracle_name": "LAPACK float64",
-        "result": lambda found: found[1],
+        "result": lambda output: output[1],
         "items": count,
     }
     by_xla = jax.jit(functools.partial(jax.numpy.linalg.svd, full_matrices=False))
@@ -110,7 +109,7 @@ def batch(count: int, rows: int, columns: int) -> list[Case]:
 
 
 def cases(options: Options) -> list[Case]:
-    """The matrix of the target; in a smoke run small ones."""
+    """One matrix and a batch; in a smoke run small ones."""
     if options.smoke:
         return [*randomized(64, 48, 4, options.platform), *batch(3, 6, 5)]
     return [*randomized(1024, 768, 16, options.platform), *batch(256, 32, 24)]

@@ -1,11 +1,10 @@
 """A training step: loss, gradient, clipping, AdamW; ours (`minillm.training.step`) beside PyTorch eager.
 
 Both train the same Llama-form model from the same parameters on the same bytes of Shakespeare, with the same optimiser
-and schedule, and their loss after a few updates is held to the NumPy reference in float64, whose gradients are derived
-by hand. PyTorch uses its fused kernels where it has them: RMS norm, attention, AdamW. Both live in one process, so the
-allocator that our step sets up (`minillm.training.allocator`) serves PyTorch as well. A GPU or TPU has besides a model
-of the shape of GPT-2 small, in float32 and with products in bfloat16; NumPy would take minutes for that, so PyTorch's
-own float64 is its oracle.
+and schedule. Their loss after a few updates is compared with the NumPy reference in float64, whose gradients are
+derived by hand. PyTorch uses its fused RMS norm, attention and AdamW. Both run in one process, so the allocator's
+setting serves PyTorch as well. On a GPU or TPU there is also a model of the shape of GPT-2 small, in float32 and with
+products in bfloat16; NumPy would take minutes for it, so PyTorch's float64 is its oracle.
 """
 
 import functools
@@ -21,6 +20,7 @@ from minillm.data.batches import Batches
 from minillm.data.shakespeare import shakespeare
 from minillm.errors import DownloadError
 from minillm.learning import optimizer
+from minillm.training.allocator import keep_freed_memory
 from minillm.training.config import ModelShape, TrainConfig
 from minillm.training.mesh import make_mesh, parameter_sharding, place_rows
 from minillm.training.step import TrainState, first_params, init_state, make_step
@@ -29,16 +29,17 @@ from minillm.transformer.loss_vjp import language_model_loss_vjp
 from .harness import Case, Options, Unavailable
 from .torch_peer import DEVICES, on_host, tensors, torch_on, where
 
+keep_freed_memory()
 BYTES = 256
 
 
 @functools.cache
 def text() -> np.ndarray:
-    """The bytes that all rows learn from."""
+    """The bytes that both train on."""
     try:
         return np.frombuffer(shakespeare().encode(), np.uint8).astype(np.int32)
     except DownloadError as error:
-        raise Unavailable(f"the text is neither in the cache nor to be fetched: {error}") from error
+        raise Unavailable(f"the text is not in the cache and cannot be fetched: {error}") from error
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class Size:
     batch_size: int  # B
     steps: int
     dtype: str = "float32"
-    by_torch: bool = False  # what is expected
+    by_torch: bool = False  # the expected loss is PyTorch's, not NumPy's
 
     @property
     def name(self) -> str:
@@ -87,7 +88,7 @@ class Size:
     def rows(self, step: int) -> Any:
         return Batches(text(), self.batch_size, self.length, seed=0).rows(step)
 
-    @functools.cache  # noqa: B019  a few sizes live as long as the module
+    @functools.cache  # noqa: B019  there are few sizes
     def expected(self, device: str) -> np.ndarray:
         """The loss of the last of `steps` batches, before its update, in float64."""
         if self.by_torch:
@@ -106,9 +107,8 @@ class Size:
 
     def flops(self) -> float:
         c, tokens = self.config, self.batch_size * self.length
-        matrices = c.num_parameters - c.model_dim * (
-            2 * c.num_layers + 1
-        )  # norms do no product; the tied head does one
+        # the scales of norms do no product; the embedding does one, as the head
+        matrices = c.num_parameters - c.model_dim * (2 * c.num_layers + 1)
         attention = 2.0 * c.num_layers * self.length * c.num_heads * c.head_dim
         return 3 * tokens * (2.0 * matrices + attention)
 
@@ -125,7 +125,7 @@ def ours(size: Size, platform: str) -> dict[str, Any]:
     def reset() -> tuple[TrainState, None, int]:
         copied = jax.tree.map(
             np.array, init_state(size.settings, first_params(size.settings, size.config))
-        )  # a step uses its state up
+        )  # a step donates its state
         return jax.device_put(copied, parameter_sharding(make_mesh(platform, 1), copied)), None, 0
 
     def step(carried: tuple[TrainState, Any, int]) -> tuple[TrainState, Any, int]:
@@ -142,10 +142,10 @@ def ours(size: Size, platform: str) -> dict[str, Any]:
 
 
 class TorchModel:
-    """The same model, optimiser and clipping, written as one writes it in PyTorch."""
+    """The same model, optimiser and clipping, as one would write it in PyTorch."""
 
     def __init__(self, settings: TrainConfig, config: Config, device: str = "cpu", dtype: str = "float32"):
-        """Parameters of `dtype`, which products are computed in as well unless the settings say bfloat16."""
+        """Parameters in `dtype`; products too, unless the settings say bfloat16."""
         torch = torch_on(device)
         self.config, self.settings, self.device = config, settings, device
         self.dtype = getattr(torch, settings.dtype if dtype == "float32" else dtype)
@@ -182,7 +182,7 @@ class TorchModel:
         import torch.nn.functional as F
 
         D, eps = (self.config.model_dim,), self.config.norm_eps
-        params = jax.tree.map(lambda leaf: leaf.to(self.dtype), self.params)  # nothing happens where they are of it
+        params = jax.tree.map(lambda leaf: leaf.to(self.dtype), self.params)  # no copy if they have it
         x = F.embedding(tokens, params["embedding"])
         for layer in params["layers"]:
             x = x + self.attention(F.rms_norm(x, D, layer["attention_norm"], eps), layer["attention"])
@@ -192,7 +192,7 @@ class TorchModel:
         return F.cross_entropy(logits.float() if logits.element_size() < 4 else logits, labels.flatten())
 
     def tensors(self, rows: Any) -> list[Any]:
-        """A batch as PyTorch's losses want it."""
+        """A batch with the integers that PyTorch's loss takes."""
         return [part.long() for part in tensors(self.device, *rows)]
 
     def attention(self, x: Any, weights: dict[str, Any]) -> Any:
@@ -213,7 +213,7 @@ class TorchModel:
 
 
 def peers(size: Size, device: str) -> dict[str, Any]:
-    """PyTorch eager, its batches made before."""
+    """PyTorch eager, with its batches made in advance."""
 
     def reset() -> tuple[TorchModel, Any, int]:
         return TorchModel(size.settings, size.config, device), None, 0
@@ -234,7 +234,7 @@ def peers(size: Size, device: str) -> dict[str, Any]:
 
 
 def cases(options: Options) -> list[Case]:
-    """The three sizes; a smoke run has one small one, a GPU or TPU one more that fills it."""
+    """Three sizes; a GPU or TPU has one more that is large enough for it, a smoke run one small one."""
     sizes = [Size(1, 16, 2, 8, 2, 3)] if options.smoke else [
         Size(4, 128, 4, 64, 12, 12), Size(4, 256, 8, 128, 16, 3), Size(6, 384, 6, 256, 4, 3)
     ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""A case: one row of a benchmark, and what must hold of a list of them."""
+"""A case: one row of a benchmark; and the checks of a list of cases."""
 
 import importlib.util
 from collections.abc import Callable, Sequence
@@ -12,12 +12,12 @@ from minillm.errors import InputError, MinillmError
 
 
 class Unavailable(MinillmError):
-    """What `Case.make` raises where the row cannot be had here (a model without a network): skipped, and no failure."""
+    """Raised by `Case.make` where the row cannot run (no model, no network): it is skipped, which is no failure."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """What `cases(options)` may depend on: the platform (cpu, gpu, tpu), and whether this is a smoke run."""
+    """What `cases(options)` may depend on: the platform (cpu, gpu, tpu), and whether it is a smoke run."""
 
     platform: str
     smoke: bool = False
@@ -25,18 +25,19 @@ class Options:
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """One row. `name` reads from the general to the special: "decode/smollm2/f32/jax".
+    """One row. `name` goes from the general to the special and ends in what computes it: "decode/smollm2/f32/jax".
 
     `make` gives a function and its arguments; NumPy arrays among those of a jitted function are put on the
     device. With `reset`, the function is a step, `state = step(*args, state)`, whose state may be donated:
     `reset(*args)` gives a fresh state, untimed, before every batch of `steps` steps.
 
     `oracle` gives what `result(output)` must equal (for a step: the state after `steps` steps), computed in
-    float64 or by someone else; the largest difference over the largest expected value may reach `tolerance`.
+    float64 or by another library. The largest difference, over the largest expected value, must be within
+    `tolerance`.
 
     `peer` names another case of the list: the row's `ratio` is our time over its time, so below 1 we take
-    less. Cases of one `group` are timed in turns; without one, a case joins its peer. A case is not built
-    unless every package in `requires` is installed. `roof` relates `bytes_min` to the memory bandwidth
+    less. Cases of one `group` are timed in turns; without a group, a case joins that of its peer. A case is built
+    only if every package in `requires` is installed. `roof` relates `bytes_min` to the memory bandwidth
     measured in the same turns.
     """
 
@@ -54,15 +55,15 @@ class Case:
     group: str | None = None
     flops_model: float | None = None  # per call; causal attention halved, recomputation not counted
     flops_rule: str | None = None
-    bytes_min: float | None = None  # per call: what must be read and written at least once
+    bytes_min: float | None = None  # per call: bytes that must be read or written at least once
     bytes_rule: str | None = None
     roof: bool = False
-    items: int | None = None  # per call, for items_per_second: tokens, as a rule
+    items: int | None = None  # per call, for items_per_second; usually tokens
     on_host: bool = False  # runs on the CPU whatever the device (NumPy; a peer built for CPU)
-    wait: Callable[[Any], Any] = jax.block_until_ready  # a peer on a GPU has its own
+    wait: Callable[[Any], Any] = jax.block_until_ready  # a peer on a GPU waits in its own way
 
     def __post_init__(self) -> None:
-        """Refuse a case that would be timed as something else than it says."""
+        """Refuse fields that contradict each other."""
         if (self.reset is None) != (self.steps == 0) or self.steps < 0:
             raise InputError(f"benchmark {self.name}: `reset` and `steps` (at least 1) go together.")
         if self.roof and not self.bytes_min:
@@ -70,12 +71,12 @@ class Case:
 
 
 def group_of(case: Case) -> str:
-    """A case without a group stands with its peer."""
+    """The case's group, or else its peer."""
     return case.group or case.peer or case.name
 
 
 def groups(cases: Sequence[Case]) -> list[list[Case]]:
-    """The cases that are timed in turns, group by group; refuses a list that contradicts itself."""
+    """The cases by group, each timed in turns; refuses equal names and peers that are not in the group."""
     named = {case.name: case for case in cases}
     if not cases or len(named) != len(cases):
         raise InputError("benchmark: the list of cases is empty, or two of them have the same name.")
@@ -89,7 +90,7 @@ def groups(cases: Sequence[Case]) -> list[list[Case]]:
 
 
 def missing_package(case: Case) -> str | None:
-    """Why the case cannot be built here, if a package that it requires is not installed."""
+    """The reason, if a package that the case requires is not installed."""
     for package in case.requires:
         if importlib.util.find_spec(package) is None:
             return f"{package} is not installed; `pip install 'minillm[peers]'` brings it."

@@ -1,11 +1,11 @@
-"""The character model that nanoGPT made known, trained whole: ours beside PyTorch, same start, same rows.
+"""nanoGPT's character model, trained whole by ours and by PyTorch from the same start on the same rows.
 
     python -m benchmarks.character_run
 
-The text is tinyshakespeare (`minillm.data.tinyshakespeare` says where it is looked for). The run is nanoGPT's for a
-CPU: 4 layers, 4 heads, D 128, T 64, 12 rows, 2000 steps, no dropout; its README names a validation loss of about 1.88.
-Two things differ: the model has the Llama form, as everywhere here, and the validation loss is that of the whole last
-tenth of the text instead of random pieces. The two take turns, 100 steps each.
+The text is tinyshakespeare (`minillm.data.tinyshakespeare` finds it). The settings are nanoGPT's for a CPU: 4 layers, 4
+heads, D 128, T 64, 12 rows, 2000 steps, no dropout; its README names a validation loss of about 1.88. Two things
+differ: the model has the Llama form, and the validation loss is that of the whole last tenth of the text instead of
+random pieces. The two take turns of 100 steps.
 """
 
 import math
@@ -26,10 +26,10 @@ TURN = 100  # steps
 
 
 class Outcome(NamedTuple):
-    """What a side has to show at the end."""
+    """The result of a side."""
 
     loss: float  # nats a character, over all of the validation text
-    seconds: float  # of all steps, the first of all aside: there a program is compiled
+    seconds: float  # of all steps but the first, which compiles
 
 
 def settings(text: str, steps: int) -> TrainConfig:

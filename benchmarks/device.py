@@ -1,8 +1,7 @@
-"""The device: find the one that was asked for, describe it, and know what it could do at best.
+"""The device: find it, describe it, and know its peak speeds.
 
-A utilisation (MFU, MBU) is only as good as the peak it is measured against. So every peak is written here
-with its source, dense (no structured sparsity), by (device kind, dtype); an unknown device has none, and
-its utilisation is null, never a guess.
+A utilisation (MFU, MBU) is only as good as its peak. So every peak is written here with its source: dense (no
+structured sparsity), by device kind and dtype. An unknown device has none, and its utilisation is null.
 """
 
 import importlib.metadata
@@ -23,7 +22,7 @@ SCHEMA = "minillm/bench/1"
 
 
 class Peak(NamedTuple):
-    """The most that a device can do, a second: operations, or bytes read."""
+    """The most operations, or bytes read, that a device can do in a second."""
 
     value: float
     source: str
@@ -64,7 +63,7 @@ PEAK_BANDWIDTH = {kind: Peak(giga * 1e9, source) for kinds, _, giga, source in _
 
 
 def peak_flops(device_kind: str, dtype: str, precision: str | None = None) -> Peak | None:
-    """The peak of a matrix product of `dtype` at JAX's matmul `precision`; None where no source gives one.
+    """The peak of matrix products of `dtype` at JAX's matmul `precision`; None where no source gives one.
 
     >>> peak_flops("NVIDIA H200", "float32").value / peak_flops("NVIDIA H200", "float32", "highest").value > 7
     True
@@ -75,9 +74,9 @@ def peak_flops(device_kind: str, dtype: str, precision: str | None = None) -> Pe
 
 
 def product_dtype(device_kind: str, dtype: str, precision: str | None = None) -> str:
-    """What a product of `dtype` is computed in: float32 on other units, unless precision forbids or it is a CPU.
+    """The dtype that products of `dtype` are computed in. float32 becomes TF32 on a GPU and bfloat16 on a TPU.
 
-    These are TF32 on a GPU (Ampere and later), bfloat16 on a TPU. A precision between has no published peak.
+    A CPU, or a higher `precision`, keeps float32. The GPU is Ampere or later.
 
     >>> product_dtype("NVIDIA H200", "float32"), product_dtype("TPU v4", "float32"), product_dtype("cpu", "float32")
     ('tensorfloat32', 'bfloat16', 'float32')
@@ -90,7 +89,7 @@ def product_dtype(device_kind: str, dtype: str, precision: str | None = None) ->
 
 
 def rounding(device_kind: str, dtype: str, precision: str | None = None) -> float:
-    """How far off a number may be that a product reads, relative to it: half the last place of its dtype."""
+    """The relative rounding error of a number that a product reads: half the last place of its dtype."""
     digits = {"tensorfloat32": 11, "float16": 11, "bfloat16": 8, "float32": 24, "float64": 53}
     return 2.0 ** -digits[product_dtype(device_kind, dtype, precision)]
 
@@ -122,7 +121,7 @@ def require_quiet() -> None:
 
 
 def num_cpus() -> int:
-    """How many cores this process may use."""
+    """The number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -132,7 +131,7 @@ def load_average() -> list[float]:
 
 
 def context(device: jax.Device, packages: frozenset[str] = frozenset()) -> dict:
-    """What a reader needs to judge the figures: versions, device, flags. No host name and no path."""
+    """What a reader needs to judge the figures: versions, device, flags; no host name and no path."""
     commit, dirty = _git()
     blas = np.show_config("dicts")["Build Dependencies"]["blas"]
     memory = device.memory_stats() or {}
@@ -164,7 +163,7 @@ def context(device: jax.Device, packages: frozenset[str] = frozenset()) -> dict:
 
 
 def matmul_precision() -> str:
-    """JAX's precision of matrix products, in force now."""
+    """JAX's current precision of matrix products."""
     return jax.config.jax_default_matmul_precision or "default"  # type: ignore[attr-defined]
 
 
@@ -192,7 +191,7 @@ def _command(*words: str) -> str | None:
 
 
 def _git() -> tuple[str | None, bool | None]:
-    """Commit and dirtiness of the checkout; nothing where this file is not in git (an installed wheel)."""
+    """The checkout's commit, and whether it has changes; None for both in an installed wheel."""
     here = str(Path(__file__).parent)
     if _command("git", "-C", here, "ls-files", "--error-unmatch", Path(__file__).name) is None:
         return None, None

@@ -1,6 +1,6 @@
-"""The result of a run: a JSON document in google-benchmark's shape, its check, and the comparison of two.
+"""The result of a run: a JSON document in the form of google-benchmark, its check, and the comparison of two.
 
-Three kinds of row: timed; with `error_occurred` and `error_message`; with `skipped` and `skip_message`.
+A row is timed, or has `error_occurred` and `error_message`, or has `skipped` and `skip_message`.
 Times are per call, in `time_unit`. `ratio` is ours over the peer's: below 1, ours takes less time.
 """
 
@@ -40,11 +40,11 @@ TIMED = {
 }  # fmt: skip
 BESIDE_PEER = {"peer": _TEXT, "ratio": _NUMBER, "ratio_p10": _NUMBER, "ratio_p90": _NUMBER}
 ROOF = {"roof_fraction": _NUMBER, "roof_bandwidth": _NUMBER, "roof_source": _TEXT}
-SAME = 0.05  # two medians nearer than this are the same, whatever their bands
+SAME = 0.05  # two medians this near are the same, whatever their bands
 
 
 def validate(document: Any) -> None:
-    """Raise InputError, naming the first fault, unless the document is what the schema says."""
+    """Raise InputError, naming the first fault, unless the document keeps the schema."""
     _fields(document, {"context": (dict,), "benchmarks": (list,)}, "the document")
     _fields(document["context"], CONTEXT, "context")
     if document["context"]["schema"] != SCHEMA:
@@ -91,7 +91,7 @@ def write_document(document: dict, path: Path) -> None:
 
 
 def read_document(path: Path) -> dict:
-    """A validated document from a file."""
+    """Read a document from a file and check it."""
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -111,7 +111,7 @@ def exit_status(document: dict) -> int:
 
 
 def setting(document: dict) -> dict[str, Any]:
-    """What two runs must share to be compared. All CPUs are of one device kind, so their model decides."""
+    """What two runs must share to be compared. JAX calls all CPUs alike, so their model counts."""
     context = document["context"]
     keys = ["platform", "device_kind", "matmul_precision", "x64"]
     return {key: context[key] for key in keys + (["cpu", "num_cpus"] if context["platform"] == "cpu" else [])}

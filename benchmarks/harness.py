@@ -3,9 +3,9 @@
     folder = Path(__file__).parent
     document = run(discover(folder)["decode"], json_path=Path("decode.json"))
 
-Load this folder as a package: its modules import each other relatively, so any package name will do. A
-benchmark module needs only `from .harness import Case`; case.py says what a case is, session.py what is done
-with it, README.md how to read the result.
+Load this folder as a package of any name: its modules import each other relatively. A benchmark module needs only
+`from .harness import Case`. case.py says what a case is, session.py what is done with it, README.md how to read the
+result.
 """
 
 import importlib.util
@@ -92,8 +92,8 @@ def run(
 ) -> dict:
     """Run a module's cases, print the table, write the JSON, and give the document (see `exit_status`).
 
-    A device that is not there, a busy machine (`quiet`) or a folder that does not exist is an error before
-    anything runs. `calibrate` measures the peaks that no table gives; `smoke` only shows that it all works.
+    A missing device, a busy machine (with `quiet`) or a missing folder is an error before anything runs. `calibrate`
+    measures peaks that no table gives; `smoke` only shows that everything works.
     """
     chosen = devices.choose_device(device)
     if json_path is not None and (json_path.is_dir() or not json_path.parent.is_dir()):

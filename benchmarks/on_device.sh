@@ -13,7 +13,7 @@ python=${PYTHON:-python3}
 deadline=$((SECONDS + 60 * ${MINUTES:-10} - 15))
 options=(--min-time "${MIN_TIME:-0.3}")
 [ -n "${SMOKE:-}" ] && options=(--smoke)
-[ -n "${DEVICE:-}" ] && options+=(--device "$DEVICE")
+[ -n "${DEVICE:-}" ] && options+=(--device "$DEVICE") && [ "$DEVICE" = cpu ] && export JAX_PLATFORMS=cpu
 mkdir -p "$out"
 export PYTHONPATH=$PWD${PYTHONPATH:+:$PYTHONPATH} PYTHONUNBUFFERED=1
 failed=()
@@ -33,7 +33,7 @@ step() {
 "$python" -c 'import jax; print("devices:", jax.devices(), "JAX", jax.__version__)' || exit 1
 step tests 150 "$python" -m pytest -q -p no:cacheprovider tests/house/test_on_device.py
 for name in attention moe training decode svd ops lora; do
-  step "$name" 150 "$python" -m minillm bench run "$name" "${options[@]}" --json "$out/$name.json"
+  step "$name" 180 "$python" -m minillm bench run "$name" "${options[@]}" --json "$out/$name.json"
 done
 # At most eight files come back from some machines: the logs go into one.
 logs=("$out"/*.log)

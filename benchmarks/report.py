@@ -1,4 +1,4 @@
-"""The tables a person reads: one of a run, one of a comparison."""
+"""Tables for the terminal: of a run, and of a comparison."""
 
 from rich.console import Console
 from rich.table import Table
@@ -7,7 +7,7 @@ from .document import setting
 
 
 def show_run(document: dict, console: Console | None = None) -> None:
-    """Print a run: a row each, the reasons of what failed or was skipped, and what the columns mean."""
+    """Print a run: its rows, why rows failed or were skipped, and what the columns mean."""
     console = console or _console()
     context = document["context"]
     device = context["cpu"] if context["platform"] == "cpu" else context["device_kind"]
@@ -46,7 +46,7 @@ def show_run(document: dict, console: Console | None = None) -> None:
 
 
 def show_comparison(rows: list[dict], a: dict, b: dict, console: Console | None = None) -> None:
-    """Print what `compare` gives; where the two settings differ, both of them first."""
+    """Print what `compare` gives; first both settings, if they differ."""
     console = console or _console()
     if setting(a) != setting(b):
         for label, document in (("first", a), ("second", b)):

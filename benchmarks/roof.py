@@ -1,6 +1,6 @@
-"""The roof: how fast this machine reads memory and multiplies matrices, measured here and now.
+"""The roof: how fast this machine reads memory and multiplies matrices now.
 
-A roof that was measured too low flatters every fraction of it. So several kernels try, over far more memory
+A roof that is measured too low makes every share of it look too high. So several kernels try, over far more memory
 than any cache holds, and the best median counts.
 """
 
@@ -22,9 +22,9 @@ SMOKE_BYTES = 8 * 2**20
 
 
 def read_tasks(device: jax.Device, num_bytes: int = READ_BYTES) -> dict[str, Task]:
-    """Kernels that read `num_bytes` once each: time them alone or in turns with something else."""
+    """Kernels that each read `num_bytes` once, to be timed alone or in turns with a case."""
     columns = 8192
-    # ones, not zeros: fresh zeros are all one page of memory, and would be read from cache
+    # ones, because fresh zeros share one page of memory and would be read from cache
     matrix = np.ones((max(1, num_bytes // (4 * columns)), columns), np.float32)
     kernels: dict[str, tuple[Callable[..., Any], tuple]] = {}
     on_device = jax.device_put(matrix, device)
@@ -43,14 +43,14 @@ def read_tasks(device: jax.Device, num_bytes: int = READ_BYTES) -> dict[str, Tas
 
 
 def best_read(tasks: dict[str, Task], num_bytes: int) -> tuple[Peak, Task]:
-    """The fastest of the timed kernels, as bytes a second."""
+    """The fastest of the timed kernels: its bytes a second, and its task."""
     timed = {name: task for name, task in tasks.items() if task.times}
     name = min(timed, key=lambda name: median(timed[name].times))
     return Peak(num_bytes / median(timed[name].times), f"measured: {name}"), timed[name]
 
 
 def read_bytes(tasks: dict[str, Task]) -> int:
-    """How many bytes each of the kernels reads."""
+    """The number of bytes that each kernel reads."""
     return next(iter(tasks.values())).args[0].nbytes
 
 
@@ -61,9 +61,9 @@ def measured_read_bandwidth(
     min_time: float = 0.2,
     clock: Clock = perf_counter,
 ) -> Peak:
-    """Bytes a second that a read of device memory reaches now: the best median of several kernels.
+    """Bytes a second that reading device memory reaches now: the best median of several kernels.
 
-    To relate a time to it, set `roof=True` on the case: then the kernels take turns with it.
+    A case with `roof=True` is timed in turns with these kernels.
     """
     tasks = read_tasks(device or jax.devices()[0], num_bytes)
     interleave(list(tasks.values()), clock=clock, min_time=min_time)
@@ -77,7 +77,7 @@ def measured_matmul_flops(
     sizes: tuple[int, ...] = (1024, 2048, 4096),
     min_time: float = 0.2,
 ) -> Peak | None:
-    """Operations a second of the best matrix product tried: XLA's, on CPU also BLAS's; None if no one has dtype."""
+    """Operations a second of the best matrix product: XLA's, on a CPU also BLAS's; None if neither has the dtype."""
     device = device or jax.devices()[0]
     tasks: dict[str, tuple[Task, int]] = {}
     for size in sizes:

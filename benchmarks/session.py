@@ -1,10 +1,10 @@
-"""What is done with the cases of a group, and how it becomes their rows.
+"""How the cases of a group are prepared, checked and timed, and become rows.
 
 In this order: inputs are made on the host and copied to the device (`copy_s`); a jitted function is lowered
-(`lower_s`) and compiled (`compile_s`); it runs for the first time (`first_call_s`) and is checked against its
-oracle, and a wrong answer becomes an error row that is never timed; then the group is timed in turns
-(timing.py). FLOPs and bytes are analytic, each with its rule in words: XLA counts the body of a scan once, so
-its own figures stand beside ours only as a cross-check.
+(`lower_s`) and compiled (`compile_s`); it runs for the first time (`first_call_s`) and its output is compared with the
+oracle, and a wrong answer becomes an error row that is never timed; then the group is timed in turns (timing.py).
+FLOPs and bytes are analytic, each with its rule in words. XLA counts the body of a scan once, so its own counts are
+only a cross-check.
 """
 
 from statistics import median
@@ -20,7 +20,7 @@ from . import roof
 from .case import Case, Unavailable, disagreement, group_of, missing_package
 from .timing import Clock, Task, describe, interleave
 
-ROUNDINGS = 8  # of a product's factors: how far off the largest value of an output may be, at least
+ROUNDINGS = 8  # of the factors of a product: the least tolerance, relative to the largest value of the output
 
 
 class Session:
@@ -29,13 +29,13 @@ class Session:
     def __init__(self, device: jax.Device, clock: Clock, min_time: float, smoke: bool, calibrate: bool):
         self.device, self.clock = device, clock
         self.min_time, self.smoke, self.calibrate = min_time, smoke, calibrate
-        # XLA:CPU runs calls that do not need each other at the same time: waiting only at a batch's end would
-        # time a mixture of several. A GPU or TPU runs one after the other, and keeps its queue full only so.
+        # XLA:CPU runs independent calls at the same time, so waiting only at a batch's end would time a mixture of
+        # them. A GPU or TPU runs one after the other, and waiting for each would leave its queue empty.
         self.wait_each = device.platform == "cpu"
         self.measured: dict[str, devices.Peak | None] = {}
 
     def run_group(self, cases: list[Case]) -> list[dict]:
-        """Build and check the cases, time those that are right in turns, and give all their rows."""
+        """Build and check the cases, time the right ones in turns, and give the rows of all."""
         rows = {case.name: self._blank(case) for case in cases}
         tasks: dict[str, Task] = {}
         for case in cases:
@@ -64,7 +64,7 @@ class Session:
                 "dtype": case.dtype, "on_host": case.on_host}  # fmt: skip
 
     def _prepare(self, case: Case, row: dict) -> Task:
-        """Copy, lower, compile, run once, check: the part of a row that comes before timing."""
+        """Copy, lower, compile, run once and check: all that comes before timing."""
         function, args = case.make()
         jitted = hasattr(function, "lower")
         start = self.clock()
@@ -93,7 +93,7 @@ class Session:
         return task
 
     def _allowed(self, case: Case) -> float:
-        """The case's tolerance; or, if that is more and the case is not exact, what products of this device bring."""
+        """The case's tolerance, or eight roundings of this device's products if that is more; 0 stays exact."""
         elsewhere = case.on_host and self.device.platform != "cpu"
         kind = "cpu" if elsewhere else self.device.device_kind
         rounding = devices.rounding(kind, case.dtype, devices.matmul_precision())
@@ -147,7 +147,7 @@ class Session:
                     "roof_source": bandwidth.source}  # fmt: skip
 
     def _utilisation(self, case: Case, row: dict, seconds: float) -> None:
-        elsewhere = case.on_host and self.device.platform != "cpu"  # then the device's peaks are not its own
+        elsewhere = case.on_host and self.device.platform != "cpu"  # then the device's peaks do not apply
         flops, width = (None, None) if elsewhere else self._peaks(case.dtype)
         mfu = case.flops_model / (seconds * flops.value) if case.flops_model and flops else None
         mbu = case.bytes_min / (seconds * width.value) if case.bytes_min and width else None
@@ -160,7 +160,7 @@ class Session:
                 "bandwidth_source": width and width.source, "roofline_bound": bound}  # fmt: skip
 
     def _peaks(self, dtype: str) -> tuple[devices.Peak | None, devices.Peak | None]:
-        """From the table; else measured if that was asked for; else none."""
+        """Peaks from the table; else measured, with `calibrate`; else none."""
         kind = self.device.device_kind
         flops = devices.peak_flops(kind, dtype, devices.matmul_precision())
         width = devices.PEAK_BANDWIDTH.get(kind)

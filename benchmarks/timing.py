@@ -1,14 +1,14 @@
-"""Timing: warm up, size a batch of calls, and let the tasks of a group take turns.
+"""Timing: warm up, choose how many calls make a batch, and let the tasks of a group take turns.
 
-A shared machine speeds up and slows down by tens of per cent within seconds, so two programs timed one
-after the other are not compared at all. Here they take turns, a batch each, and the order is reversed
-every round: ours, theirs; theirs, ours; ... A ratio is then the median over rounds, each from one moment.
+A shared machine's speed changes by tens of per cent within seconds, so times that were taken one after the other
+cannot be compared. Here the tasks take turns, a batch each, in an order that is reversed every round: ours, theirs;
+theirs, ours; ... A ratio is the median over rounds, each from the same moment.
 
-Turns need a pause between them. The threads of a BLAS or of OpenMP spin for a while after their work is done,
-in case there is more (OpenBLAS: about 0.1 s), and on two cores that made whoever came next up to twice as
-slow. So a turn begins when this process has come to rest.
+Turns need a pause. The threads of a BLAS or of OpenMP spin for a while after their work, in case there is more
+(OpenBLAS: about 0.1 s), which on two cores made the next turn up to twice as slow. So a turn begins when this
+process rests.
 
-The clock is an argument, so that the tests can drive time by hand.
+The clock is an argument, so that tests set the time.
 """
 
 import math
@@ -21,9 +21,9 @@ from minillm.errors import MinillmError
 
 Clock = Callable[[], float]
 
-BATCH_SECONDS = 0.020  # far above the clock's grain and the cost of the loop around the calls
+BATCH_SECONDS = 0.020  # far above the clock's resolution and the cost of the loop around the calls
 MIN_ROUNDS = 20
-FEWEST_ROUNDS = 5  # where one batch takes so long that MIN_ROUNDS would take forever
+FEWEST_ROUNDS = 5  # where batches are long
 LONGEST = 10  # times min_time: after that, FEWEST_ROUNDS are enough
 SMOKE_ROUNDS = 3
 WARMUPS = 3
@@ -52,8 +52,8 @@ def settle(longest: float = 0.5, step: float = 0.004) -> None:
 class Task:
     """Something to time: a function of `args`, or (with `reset`) a step from one state to the next.
 
-    `wait` blocks until an output is there. With `wait_each` every call is waited for, otherwise the batch
-    is, once. `error` says why the task dropped out; the other tasks of its group go on without it.
+    `wait` blocks until an output is computed: after every call with `wait_each`, otherwise once a batch.
+    `error` says why the task dropped out; the other tasks of its group go on without it.
     """
 
     function: Callable[..., Any]
@@ -79,7 +79,7 @@ class Task:
         return out
 
     def batch(self, clock: Clock) -> float:
-        """Seconds that one batch took. Every batch of a step begins at a reset, so all do the same work."""
+        """Time one batch, in seconds. A batch of steps begins at a reset, so all do the same work."""
         if self.reset is not None:
             state = self.reset(*self.args)
             self.wait(state)
@@ -88,7 +88,7 @@ class Task:
                 state = self.function(*self.args, state)
             self.wait(state)
             return clock() - start
-        if self.calls > 1:  # the others had their turn: bring caches and threads back, untimed
+        if self.calls > 1:  # untimed: caches and threads may hold the other tasks' work
             self.wait(self.function(*self.args))
         start = clock()
         for _ in range(self.calls):
@@ -112,7 +112,7 @@ class Task:
             self.calls = min(10 * self.calls, max(self.calls + 1, math.ceil(wanted)))
 
     def measure(self, clock: Clock) -> float:
-        """Time one batch, note it, and give its seconds."""
+        """Time one batch, keep the result, and give its seconds."""
         cpu = process_time()
         seconds = self.batch(clock)
         self.cpu_times.append((process_time() - cpu) / self.calls)

@@ -1,4 +1,4 @@
-"""PyTorch as a peer: on the device that ours runs on, its products as exact as ours and no more."""
+"""PyTorch to compare with: on the same device as ours, its products at the same precision."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,11 +9,11 @@ import numpy as np
 from .case import Unavailable
 from .device import matmul_precision, num_cpus
 
-DEVICES = {"cpu": "cpu", "gpu": "cuda"}  # of PyTorch, by JAX's platform; it has none for a TPU
+DEVICES = {"cpu": "cpu", "gpu": "cuda"}  # JAX's platform, and PyTorch's name for it; there is none for a TPU
 
 
 def torch_on(device: str) -> Any:
-    """PyTorch, ready for work on `device`: all cores of a CPU; on a GPU TF32 wherever JAX takes that."""
+    """PyTorch, set up for `device`: all cores of a CPU; on a GPU TF32 wherever JAX takes that."""
     import torch
 
     torch.set_num_threads(num_cpus())
@@ -26,10 +26,10 @@ def torch_on(device: str) -> Any:
 
 
 def tensors(device: str, *arrays: Any, dtype: str | None = None) -> tuple[Any, ...]:
-    """The arrays on the device, there of `dtype` where one is given: PyTorch takes no bfloat16 from NumPy."""
+    """The arrays on the device, cast there if `dtype` is given: PyTorch takes no bfloat16 from NumPy."""
     torch = torch_on(device)
-    found = (torch.from_numpy(np.asarray(array)).to(device) for array in arrays)
-    return tuple(x if dtype is None or not x.is_floating_point() else x.to(getattr(torch, dtype)) for x in found)
+    moved = (torch.from_numpy(np.asarray(array)).to(device) for array in arrays)
+    return tuple(x if dtype is None or not x.is_floating_point() else x.to(getattr(torch, dtype)) for x in moved)
 
 
 def on_host(output: Any) -> Any:
@@ -38,7 +38,7 @@ def on_host(output: Any) -> Any:
 
 
 def waiting(device: str) -> Callable[[Any], None]:
-    """What blocks until the device has done all that it was given; a CPU has when a call returns."""
+    """A function that waits until the device has done its work; a CPU has when a call returns."""
 
     def wait(_: Any) -> None:
         if device == "cuda":
@@ -48,5 +48,5 @@ def waiting(device: str) -> Callable[[Any], None]:
 
 
 def where(device: str) -> dict[str, Any]:
-    """The fields of a case that follow from the device."""
+    """The fields of a case that depend on the device."""
     return {"on_host": device == "cpu", "wait": waiting(device)}
