@@ -1,10 +1,29 @@
 """Which device computes: the one that was asked for, or a clear refusal."""
 
-from typing import Any
+from typing import Any, Literal, get_args
 
 from minillm.errors import DeviceError, InputError
 
-DEVICES = ("cpu", "gpu", "tpu")
+Backend = Literal["numpy", "jax"]
+Device = Literal["cpu", "gpu", "tpu"]
+DEVICES = get_args(Device)
+
+
+def check_backend(backend: str, device: str | None) -> None:
+    """Refuse a backend or a device that does not exist, and NumPy anywhere but on the CPU."""
+    if backend not in get_args(Backend):
+        raise InputError(f"Backend {backend!r} is unknown; choose numpy or jax.")
+    if device is not None and device not in DEVICES:
+        raise InputError(f"Device {device!r} is unknown; choose cpu, gpu or tpu.")
+    if backend == "numpy" and device not in (None, "cpu"):
+        raise DeviceError(f"The backend numpy runs on the CPU, not on a {device}; leave the device out, or choose jax.")
+
+
+def use_device(device: Device) -> None:
+    """Make JAX work on this kind of device; one that is not there is an error, never a silent fall-back."""
+    import jax
+
+    jax.config.update("jax_default_device", find_device(device))
 
 
 def devices_of(platform: str) -> list[Any]:

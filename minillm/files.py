@@ -1,11 +1,21 @@
-"""Write a file whole or not at all, so that a stopped lesson leaves nothing half-written."""
+"""Files: where the course's own are, and writing one whole or not at all, so that a stop leaves none half-written."""
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import minillm
 from minillm.errors import MinillmError
+
+
+def course_folder(name: str) -> Path:
+    """Find `lessons` or `benchmarks`: beside the package in a checkout, inside it in an installed wheel."""
+    package = Path(minillm.__file__).parent
+    # pyproject.toml tells a checkout from site-packages, where a folder of that name may be someone else's.
+    if (package.parent / "pyproject.toml").is_file() and (package.parent / name).is_dir():
+        return package.parent / name
+    return package / f"_{name}"
 
 
 @contextmanager

@@ -116,8 +116,8 @@ def add_teacher_commands(app: typer.Typer, dev: typer.Typer) -> None:
         if folder is not None:
             os.environ["MINILLM_ASSIGNMENTS"] = str(folder)  # for the processes that grade, too
         if form == "table":
-            raise typer.Exit(grading.grade_all(path, out, jobs, assignment or [], user, named, junit))
-        raise typer.Exit(grading.grade_single(path, out, form, assignment or [], user, named))
+            raise typer.Exit(grading.grade_class(path, out, jobs, assignment or [], user, named, junit))
+        raise typer.Exit(grading.grade_for_service(path, out, form, assignment or [], user, named))
 
     @dev.command("new")
     def dev_new(

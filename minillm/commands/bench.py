@@ -7,8 +7,8 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 from types import ModuleType
 
-from minillm.course.lesson import course_folder
 from minillm.errors import InputError
+from minillm.files import course_folder
 
 _PACKAGE = "_minillm_benchmarks"  # the folder has no importable name of its own in an installed wheel
 

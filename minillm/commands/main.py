@@ -12,7 +12,8 @@ import typer
 
 import minillm
 from minillm.commands.assignments import add_student_commands, add_teacher_commands
-from minillm.course.workspace import Backend, Device, Options
+from minillm.course.workspace import Options
+from minillm.devices import Backend, Device, check_backend
 from minillm.errors import MinillmError
 
 _SETTINGS: dict[str, Any] = {"add_completion": False, "pretty_exceptions_enable": False}
@@ -333,7 +334,7 @@ def options(
 
 
 def _load(model: str | None, backend: Backend, device: Device | None, adapter: str | None = None) -> object:
-    Options(backend, device)  # refuses settings that contradict each other before anything is loaded
+    check_backend(backend, device)  # before anything is loaded
     from minillm.models.adapter_folder import adapter_base
     from minillm.models.language_model import load_model
 

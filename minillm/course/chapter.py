@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from minillm.course.claims import CHAPTER_NUMBER, read_claims
-from minillm.course.lesson import course_folder, lesson_files
+from minillm.course.lesson import lesson_files
 from minillm.errors import InputError
+from minillm.files import course_folder
 
 NOT_RUN = "not run"
 _KEYS = ("section", "id", "statement", "note")

@@ -21,8 +21,8 @@ import tokenize
 from dataclasses import dataclass
 from pathlib import Path
 
-import minillm
 from minillm.errors import InputError
+from minillm.files import course_folder
 
 _NAME = re.compile(r"(\d+(?:_\d+)*)_[A-Za-z]\w*\.py")
 _TITLE = re.compile(r"^# +(\S.*)$", re.MULTILINE)
@@ -52,15 +52,6 @@ class Script:
     time: str
     sees: str
     cells: tuple[Cell, ...]
-
-
-def course_folder(name: str) -> Path:
-    """Find `lessons` or `benchmarks`: beside the package in a checkout, inside it in an installed wheel."""
-    package = Path(minillm.__file__).parent
-    # pyproject.toml tells a checkout from site-packages, where a folder of that name may be someone else's.
-    if (package.parent / "pyproject.toml").is_file() and (package.parent / name).is_dir():
-        return package.parent / name
-    return package / f"_{name}"
 
 
 def lesson_files(folder: Path | None = None) -> dict[str, Path]:

@@ -13,20 +13,18 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
 from minillm.course.claims import Claims, read_claims
 from minillm.course.declared import DeclaredClaims
-from minillm.errors import DeviceError, InputError, MinillmError
+from minillm.devices import Backend, Device, check_backend, use_device
+from minillm.errors import InputError, MinillmError
 from minillm.files import whole_file
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-Backend = Literal["numpy", "jax"]
-Device = Literal["cpu", "gpu", "tpu"]
 
 _TRUTH = {"": False, "0": False, "false": False, "no": False, "1": True, "true": True, "yes": True}
 
@@ -42,14 +40,7 @@ class Options:
 
     def __post_init__(self) -> None:
         """Refuse settings that do not exist or contradict each other."""
-        if self.backend not in get_args(Backend):
-            raise InputError(f"Backend {self.backend!r} is unknown; choose numpy or jax.")
-        if self.device is not None and self.device not in get_args(Device):
-            raise InputError(f"Device {self.device!r} is unknown; choose cpu, gpu or tpu.")
-        if self.backend == "numpy" and self.device not in (None, "cpu"):
-            raise DeviceError(
-                f"The backend numpy runs on the CPU, not on a {self.device}; leave the device out, or choose jax."
-            )
+        check_backend(self.backend, self.device)
 
     @classmethod
     def from_environment(cls) -> "Options":
@@ -141,15 +132,6 @@ def claims_file(id: str) -> Path | None:
     path = path or lesson_files().get(id)
     beside = path and path.with_suffix(".toml")
     return beside if beside and beside.is_file() else None
-
-
-def use_device(device: Device) -> None:
-    """Make JAX work on this kind of device; one that is not there is an error, never a silent fall-back."""
-    import jax
-
-    from minillm.devices import find_device
-
-    jax.config.update("jax_default_device", find_device(device))
 
 
 def _show_in_notebook(figure: "Figure", path: Path) -> None:

@@ -8,7 +8,7 @@ from minillm.commands.main import main
 from minillm.course import Claims
 from minillm.course.chapter import read_chapter
 from minillm.course.claims import read_claims
-from minillm.course.lesson import course_folder
+from minillm.files import course_folder
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ import pytest
 from minillm.commands.main import main
 from minillm.course.assignments import report
 from minillm.course.assignments.build import build
-from minillm.course.assignments.grading import default_user, grade_one
+from minillm.course.assignments.grading import default_user, grade_submission
 from minillm.course.assignments.tree import make_tree
 from minillm.errors import InputError
 
@@ -87,7 +87,7 @@ def test_a_wrong_answer_to_a_hidden_input_keeps_the_input(tmp_path):
     (tmp_path / "kim").mkdir()
     text = "def fit_power_law(x, losses, e):\n    raise ValueError(x)\ndef huber(r, delta):\n    return r * delta\n"
     (tmp_path / "kim" / "power_law.py").write_text(text, encoding="utf-8")
-    hidden, shown = (grade_one(tmp_path / "kim", ["power_law"], seed, None, named=False) for seed in (7, None))
+    hidden, shown = (grade_submission(tmp_path / "kim", ["power_law"], seed, None, named=False) for seed in (7, None))
     for check in hidden["assignments"]["07_power_law"]:
         assert check["verdict"] in ("exception", "wrong_value") and check["hint"] and check["line"]
         assert {"call", "got", "expected", "message"}.isdisjoint(check)
@@ -155,12 +155,14 @@ def test_the_folder_of_another_does_not_fit(course, tmp_path):
         if tree.variant(tree.find("power_law")) != first.variant(first.find("power_law"))
     )
     path = handed_in(tmp_path, first.student, "power_law", name=other.student)
-    found = grade_one(path, ["power_law"], 1, None, named=False)
+    found = grade_submission(path, ["power_law"], 1, None, named=False)
     assert found["points"] == 10 and found["problem"] == "the folder inside belongs to s0"
-    assert grade_one(path, ["power_law"], 1, None, named=True)["points"] < 10
+    assert grade_submission(path, ["power_law"], 1, None, named=True)["points"] < 10
     (tmp_path / "unmarked").mkdir()
     plain = handed_in(tmp_path / "unmarked", "lee", "power_law", marked=False)
-    assert grade_one(plain, ["power_law"], 1, None, named=False)["points"] == 10  # the default for one without a name
+    assert (
+        grade_submission(plain, ["power_law"], 1, None, named=False)["points"] == 10
+    )  # the default for one without a name
 
 
 def test_what_cannot_be_graded_says_so(tmp_path, capsys):

@@ -17,7 +17,7 @@ from minillm.course.assignments.checking import check_files, check_source
 from minillm.course.assignments.dev import new
 from minillm.course.assignments.driver import Limits, Worker
 from minillm.course.assignments.folder import read_assignment
-from minillm.course.assignments.grading import default_user, grade_one
+from minillm.course.assignments.grading import default_user, grade_submission
 from minillm.course.assignments.search import Effort
 from minillm.course.assignments.submissions import read_submission
 from minillm.course.assignments.verdicts import Failure
@@ -233,7 +233,7 @@ def test_a_hostile_zip_gets_its_verdict(assignment, tmp_path, name):
     before = sorted(tmp_path.rglob("*"))
     found = read_submission(path, [assignment]).texts["twice", "numpy"]
     assert isinstance(found, Failure) and found.verdict == verdict
-    report = grade_one(path, [], 1, None, False, assignment.folder.parent)
+    report = grade_submission(path, [], 1, None, False, assignment.folder.parent)
     assert report["points"] == 0 and report["problem"]
     assert {check["verdict"] for check in report["assignments"]["01_twice"]} == {verdict}
     assert sorted(tmp_path.rglob("*")) == before
@@ -252,7 +252,7 @@ def test_a_zip_that_is_right_passes(assignment, tmp_path):
     """At the top, or inside one folder, as zips are often made."""
     for inside in ("", "work/"):
         path = zipped(tmp_path / "kim.zip", [(f"{inside}01_twice/twice.py", RIGHT)])
-        report = grade_one(path, [], 1, None, False, assignment.folder.parent)
+        report = grade_submission(path, [], 1, None, False, assignment.folder.parent)
         assert (report["points"], report["problem"]) == (1, "")
 
 

@@ -21,8 +21,8 @@ from typing import Any
 
 from minillm.course.assignments import source
 from minillm.course.assignments.driver import Limits
-from minillm.course.lesson import course_folder
 from minillm.errors import InputError
+from minillm.files import course_folder
 from minillm.laws import Law
 
 Variant = dict[str, str]  # of each name the value that this student has, as it stands in the code

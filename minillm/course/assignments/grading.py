@@ -32,7 +32,7 @@ from minillm.files import whole_file
 MOST_SECONDS = 900  # of one submission
 
 
-def grade_one(
+def grade_submission(
     path: Path, names: list[str], seed: int | None, user: str | None, named: bool, source: Path | None = None
 ) -> dict[str, Any]:
     """The report on one submission. What is wrong with it is in the report, and is never raised."""
@@ -59,13 +59,13 @@ def grade_one(
     return report.report(submission.name, results, **more)
 
 
-def grade_single(path: Path, out: Path, form: str, names: list[str], user: str | None, named: bool) -> int:
+def grade_for_service(path: Path, out: Path, form: str, names: list[str], user: str | None, named: bool) -> int:
     """Grade one submission and write its report in the form that another tool reads."""
     if not path.exists():
         raise InputError(f"{path} is not there; give the zip or folder that was handed in.")
     kept = out.with_name(f".{out.name}.seed")
     began = time.monotonic()
-    found = grade_one(path, names, _seed(kept), user, named)
+    found = grade_submission(path, names, _seed(kept), user, named)
     if not named and found["owner"]:  # a service calls every submission alike; whose it is stands inside
         found |= {"student": found["owner"], "problem": ""}
     found["boundary"] = boundary(user)
@@ -81,7 +81,7 @@ def grade_single(path: Path, out: Path, form: str, names: list[str], user: str |
     return 0
 
 
-def grade_all(
+def grade_class(
     folder: Path, out: Path, jobs: int, names: list[str], user: str | None, named: bool, junit: Path | None
 ) -> int:
     """Grade every zip and folder in a folder; 0 when all are graded."""
@@ -185,7 +185,7 @@ def _handed_in(folder: Path, ours: set[Path]) -> list[Path]:
 def _in_own_process(path: Path, arguments: list[str], more: dict[str, Any], kept: Path) -> dict[str, Any]:
     """Grade in a process of its own. Whatever becomes of it, there is a report."""
     target = kept / f"{_name(path)}.json"
-    command = [sys.executable, "-m", "minillm.course.assignments.grade_one", str(path), *arguments]
+    command = [sys.executable, "-m", "minillm.course.assignments.grade_submission", str(path), *arguments]
     try:
         run = subprocess.run(command, capture_output=True, timeout=MOST_SECONDS, check=False)
         found: dict[str, Any] = json.loads(run.stdout) if run.returncode == 0 else {}

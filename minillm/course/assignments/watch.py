@@ -14,8 +14,8 @@ from minillm.course.assignments import student
 from minillm.course.assignments.show import first_wrong
 from minillm.course.assignments.tree import Tree, find_tree
 from minillm.course.assignments.verdicts import Result
-from minillm.course.keys import waiting_keys
 from minillm.errors import MinillmError
+from minillm.terminal import waiting_keys
 
 INTERVAL = 0.33
 KEYS = (("n", "next"), ("h", "hint"), ("l", "list"), ("c", "check all"), ("x", "reset"), ("q", "quit"))

@@ -5,7 +5,7 @@ import json
 import sys
 from pathlib import Path
 
-from minillm.course.assignments.grading import grade_one
+from minillm.course.assignments.grading import grade_submission
 
 MOST_MEMORY = 4 << 30  # bytes of address space
 
@@ -20,7 +20,7 @@ def main() -> None:
     parser.add_argument("--named", action="store_true")
     given = parser.parse_args()
     _limit_memory()
-    found = grade_one(given.path, given.assignment, given.seed, given.user, given.named)
+    found = grade_submission(given.path, given.assignment, given.seed, given.user, given.named)
     json.dump(found, sys.stdout, ensure_ascii=False)
 
 

@@ -1,4 +1,4 @@
-"""Read one key without Enter, and give the terminal back as it was, whatever happens."""
+"""The terminal: read one key without Enter, and leave the terminal's settings as they were, whatever happens."""
 
 import os
 import sys
