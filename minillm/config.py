@@ -42,7 +42,7 @@ class MoEConfig:
     capacity_factor: float | None = None  # times the even share is what an expert takes; None: all that it is sent
     balance_weight: float = 0.01  # of the load-balancing loss (Switch's alpha)
     z_weight: float = 0.001  # of the router z-loss (ST-MoE's c_z)
-    bias_rate: float = 0.0  # of each selection bias in a step of training (DeepSeek-V3's gamma); 0: there is none
+    bias_rate: float = 0.0  # of each selection bias in a step of training (gamma in [DeepSeek2024]); 0: there is none
 
     def __post_init__(self) -> None:
         """Refuse a routing that cannot be."""

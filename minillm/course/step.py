@@ -16,7 +16,7 @@ from rich.syntax import Syntax
 from rich.text import Text
 from rich.theme import Theme
 
-from minillm.course.keys import key_reader
+from minillm.course.bibliography import cited, read_bibliography
 from minillm.course.latex import legible_markdown
 from minillm.course.lesson import Cell, Script
 from minillm.course.names import fingerprints, names_changed, names_table, other_names
@@ -31,6 +31,7 @@ from minillm.course.run import (
     shown_path,
 )
 from minillm.course.workspace import Options, in_force
+from minillm.terminal import key_reader
 
 _WIDEST = 100  # longer lines of text are hard to read
 _COLOURS = "ansi_dark"  # the terminal's own colours, on its own background
@@ -102,6 +103,10 @@ class _Stepper:
         if stop.code is not None:
             self.console.print()
             self.console.print(self.source(stop.code))
+        papers = read_bibliography()
+        for key in cited("\n".join(cell.source for cell in (*stop.texts, stop.code) if cell is not None)):
+            if key in papers:
+                self.console.print(f"[{key}] {papers[key]}", style="dim", markup=False)
 
     def source(self, cell: Cell) -> Syntax:
         """A cell's source with the line numbers of its file, in the terminal's own colours."""

@@ -41,7 +41,7 @@ lesson.claims.declare("sum", statement="Sums fall.", source="arithmetic", publis
 """
 END = """
 # %% [markdown]
-# ## 끝: $p(x_t \\mid x_{<t})$
+# ## 끝 [Hu2021]: $p(x_t \\mid x_{<t})$
 
 # %%
 lesson.claims.decide("sum", measured=0.5, verdict="supported")
@@ -269,6 +269,7 @@ def test_step_through_a_pipe_shows_everything_without_waiting(tmp_path):
     assert done.returncode == 0, done.stderr
     for words in ("문장의 확률", "p(x_t | x_{<t})", "안녕 __main__", "1 of 3", "supported", "claims.json"):
         assert words in done.stdout
+    assert "[Hu2021] Hu et al. (2021)" in done.stdout  # the paper of a citation
     assert re.search(r"new +values +float64 +3 +1 +3 +1 of 3", done.stdout)
     assert re.search(r"changed +values +float64 +3 +-5 +3 +1 of 3", done.stdout)  # changed in place
     assert re.search(r"new +total +int +scalar +7 +7 +no", done.stdout)

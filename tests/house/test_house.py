@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 
 import minillm
-from minillm.papers import PAPERS
 
 PACKAGE = Path(minillm.__file__).parent
 TOPICS = ("layers", "attention", "experts", "transformer", "decomposition", "learning", "adaptation")
@@ -63,10 +62,3 @@ def test_a_topic_imports_only_topics_below_it():
 def test_the_worker_knows_nothing_of_minillm():
     for path in (PACKAGE / "course/worker").rglob("*.py"):
         assert not [name for name in imported(path) if name and name.startswith(("minillm", "hypothesis"))], path.name
-
-
-def test_every_paper_has_its_own_key_and_its_year_in_it():
-    assert len({str(paper) for paper in PAPERS.values()}) == len(PAPERS)
-    for key, paper in PAPERS.items():
-        assert key == paper.key
-        assert key.endswith(str(paper.year))
