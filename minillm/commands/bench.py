@@ -46,16 +46,16 @@ def run(name: str, json_path: Path | None, **options: object) -> int:
 
 def record(names: list[str], device: str | None, min_time: float) -> None:
     """Run these benchmarks (all, if none is named) on a quiet machine, and keep their results beside them."""
-    known = benchmarks()
+    folder, known = _checkout(), benchmarks()
     _check_names(names, known)
     harness().require_quiet()
     options = ["--min-time", str(min_time), *(["--device", device] if device else [])]
-    harness().record(names or list(known), course_folder("benchmarks"), options)
+    harness().record(names or list(known), folder, options)
 
 
 def tables() -> Path:
     """Write the tables of benchmarks/README.md from the recorded results; gives the page's path."""
-    page = course_folder("benchmarks") / "README.md"
+    page = _checkout() / "README.md"
     harness().rewrite(page)
     return page
 
@@ -65,6 +65,17 @@ def compare(first: Path, second: Path, *, cross: bool) -> None:
     work = harness()
     a, b = work.read_document(first), work.read_document(second)
     work.show_comparison(work.compare(a, b, cross=cross), a, b)
+
+
+def _checkout() -> Path:
+    """The folder of the benchmarks, where it may be written to."""
+    folder = course_folder("benchmarks")
+    if folder.name != "benchmarks":
+        raise InputError(
+            "Results are kept in a checkout of minillm, and this is an installed package; "
+            "`minillm bench run NAME --json FILE` writes a result anywhere."
+        )
+    return folder
 
 
 def _check_names(names: Iterable[str], known: Collection[str]) -> None:

@@ -452,6 +452,13 @@ def test_what_is_written_is_read_back(document, tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["out.json"]
 
 
+def test_a_damaged_document_is_not_written(document, tmp_path):
+    del document["benchmarks"][0]["p90"]
+    with pytest.raises(InputError, match="'p90' is missing"):
+        harness.write_document(document, tmp_path / "out.json")
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_run_that_is_stopped_has_written_the_groups_before(clock, tmp_path):
     def stops():
         raise KeyboardInterrupt

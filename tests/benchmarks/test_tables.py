@@ -14,6 +14,7 @@ from benchmarks import harness, tables
 from benchmarks.case import Case
 from benchmarks.record import record
 from benchmarks.tables import BEGIN, END, device_name, file_name, recorded, with_tables
+from minillm.commands import bench
 from minillm.errors import InputError, MinillmError
 
 FOLDER = Path(benchmarks.__file__).parent
@@ -137,6 +138,14 @@ def test_files_are_named_by_benchmark_device_and_date(document, platform, cpu, k
     other = changed(document, platform=platform, cpu=cpu, device_kind=kind)
     assert device_name(other["context"]) == name
     assert file_name(other) == f"fake_{slug}_2026-11-27.json"
+
+
+def test_an_installed_package_keeps_no_results(tmp_path, monkeypatch):
+    installed = tmp_path / "_benchmarks"
+    monkeypatch.setattr(bench, "course_folder", lambda _: installed)
+    for command in (bench.tables, lambda: bench.record([], None, 1.0)):
+        with pytest.raises(InputError, match="Results are kept in a checkout"):
+            command()
 
 
 def test_record_keeps_every_run_that_worked(document, tmp_path, capsys):
