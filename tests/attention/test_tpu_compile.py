@@ -48,17 +48,19 @@ print(json.dumps({
 """
 
 
+@pytest.mark.extra
 @pytest.mark.skipif(importlib.util.find_spec("libtpu") is None, reason="needs libtpu: pip install 'minillm[tpu]'")
 def test_attention_compiles_for_a_v5e_and_keeps_its_scores_on_the_chip():
     environment = {
         **os.environ,
         "JAX_PLATFORMS": "cpu",
         "TPU_SKIP_MDS_QUERY": "1",
+        "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",  # another test may compile for a TPU at the same time
         "TPU_ACCELERATOR_TYPE": "v5litepod-4",
         "TPU_WORKER_HOSTNAMES": "localhost",
     }
     run = subprocess.run(
-        [sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True, timeout=240, check=False
+        [sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True, timeout=280, check=False
     )
     assert run.returncode == 0, run.stderr[-2000:]
     sizes = json.loads(run.stdout.strip().splitlines()[-1])

@@ -22,6 +22,7 @@ print("saved", lesson.figure(figure, "pyplots"))
 """
 
 
+@pytest.mark.extra
 def test_figures_show_once_and_are_saved(tmp_path, monkeypatch):
     nbclient = pytest.importorskip("nbclient", reason="needs the extra `peers`")
     pytest.importorskip("ipykernel", reason="needs the extra `peers`")

@@ -293,6 +293,7 @@ def test_the_real_tokenizer(real):
         assert real.decode(real.encode(text)) == text
 
 
+@pytest.mark.extra
 @pytest.mark.model
 def test_the_real_tokenizer_equals_transformers(real):
     transformers = pytest.importorskip("transformers")

@@ -7,6 +7,7 @@ import pytest
 from benchmarks import character_run
 
 
+@pytest.mark.extra
 def test_both_sides_end_at_the_same_loss(tmp_path):
     pytest.importorskip("torch")
     text = tmp_path / "text.txt"

@@ -296,6 +296,7 @@ def test_a_run_with_experts_does_not_go_on_without(trained, tmp_path):
         train(without, start="resume", say=lambda _: None)
 
 
+@pytest.mark.extra
 def test_transformers_reads_the_folder_and_gives_the_same_logits(trained):
     transformers, torch = pytest.importorskip("transformers"), pytest.importorskip("torch")
     folder, _ = trained()
