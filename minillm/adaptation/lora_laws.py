@@ -5,10 +5,11 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from minillm.adaptation.lora import lora_delta, lora_linear
+from minillm.adaptation.lora import lora_delta, lora_linear, lora_linear_by_row, merge_lora, unmerge_lora
 from minillm.adaptation.lora_vjp import lora_linear_vjp
 from minillm.laws import agree, law, several, shaped
-from minillm.strategies import arrays
+from minillm.strategies import arrays, normal, seeds, vectors, whole
+from minillm.twins import Twin
 
 
 def merge(weight: np.ndarray, lora_a: np.ndarray, lora_b: np.ndarray, scale: float) -> np.ndarray:
@@ -45,6 +46,55 @@ def layers(draw: Any) -> tuple[Any, ...]:
     T, d_in, R, d_out = draw(sizes)
     shapes = ((T, d_in), (d_in, d_out), (d_in, R), (R, d_out))
     return *(draw(arrays(shape)) for shape in shapes), draw(scales)
+
+
+@st.composite
+def lora_problems(draw: Any) -> tuple[Any, ...]:
+    """A layer with its change, with dropout or without."""
+    x, seed = draw(vectors.flatmap(arrays)), draw(seeds)
+    D = x.shape[-1]
+    factors = normal(seed, D, 13) / D, normal(seed + 1, D, 2), normal(seed + 2, 2, 13)
+    keep, dropout = draw(st.sampled_from([(None, 0.0), (normal(seed + 3, *x.shape) > 0, 0.5)]))
+    return x, *factors, draw(st.sampled_from([0.5, 2.0])), keep, dropout
+
+
+@st.composite
+def by_row_problems(draw: Any) -> tuple[Any, ...]:
+    """Five rows, each with one of two adapters or with none."""
+    seed = draw(seeds)
+    stacks = normal(seed, 2, 7, 3), normal(seed + 1, 2, 3, 11), draw(arrays(2))
+    return draw(arrays((5, 3, 7))), normal(seed + 2, 7, 11), *stacks, draw(whole(5, -1, 1))
+
+
+@st.composite
+def adapters(draw: Any) -> tuple[Any, ...]:
+    """A small model and an adapter of two of its matrices."""
+    seed = draw(seeds)
+    params = {"head": normal(seed, 7, 5), "layers": [{"mlp": {"up": normal(seed + 1, 5, 7)}, "norm": normal(seed, 5)}]}
+    adapter = {
+        "head": {"lora_a": normal(seed + 2, 7, 2), "lora_b": normal(seed + 3, 2, 5)},
+        "layers.0.mlp.up": {"lora_a": normal(seed + 4, 5, 2), "lora_b": normal(seed + 5, 2, 7)},
+    }
+    return params, adapter, draw(st.sampled_from([0.5, 2.0]))
+
+
+TWINS = (
+    Twin(lora_linear, given=lora_problems(), gradient=("x", "lora_a", "lora_b"), float32=2e-6),
+    Twin(lora_linear_by_row, given=by_row_problems(), float32=2e-6, batched=False),
+    Twin(
+        lora_delta,
+        given=st.tuples(arrays((7, 3)), arrays((3, 5)), st.sampled_from([0.5, 2.0])),
+        batched=False,
+    ),
+    Twin(merge_lora, given=adapters(), gradient=("adapter",), float32=2e-6, batched=False),
+    Twin(unmerge_lora, given=adapters(), float32=2e-6, batched=False),
+)
+ALONE = {
+    "init_lora": "draws from a NumPy generator; both sides use the adapter it makes",
+    "with_lora": "makes a tree that transformer takes; tests/adaptation/test_lora.py holds it to the merged model",
+    "with_adapters": "makes a tree that transformer takes; tests/adaptation/test_lora.py holds it to one adapter a row",
+    "check_chosen": "refuses arguments; tests/adaptation/test_lora.py reads what both sides say",
+}
 
 
 @law(lora_linear, given=layers())

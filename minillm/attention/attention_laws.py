@@ -5,11 +5,18 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from minillm.attention.attention import attention_naive, causal_mask, scaled_dot_product_attention
+from minillm.attention.attention import (
+    AttentionWeights,
+    attention_naive,
+    causal_mask,
+    multi_head_attention,
+    scaled_dot_product_attention,
+)
 from minillm.attention.attention_vjp import scaled_dot_product_attention_vjp
 from minillm.attention.cache import LayerCache, append
 from minillm.laws import agree, law, several, shaped
-from minillm.strategies import arrays, normal, seeds
+from minillm.strategies import arrays, booleans, normal, seeds
+from minillm.twins import Twin
 
 
 def causal_attention(query: np.ndarray, key: np.ndarray, value: np.ndarray) -> np.ndarray:
@@ -73,6 +80,54 @@ def gradient_problems(draw: Any) -> tuple[np.ndarray, ...]:
     T, S, H = draw(st.sampled_from([(1, 1, 1), (1, 2, 1), (2, 1, 1), (1, 2, 2), (2, 3, 2), (3, 2, 4)]))
     elements = st.floats(-3, 3, allow_subnormal=False, width=32)
     return tuple(draw(arrays(shape, elements)) for shape in ((T, H), (S, H), (S, H), (T, H)))
+
+
+head_counts = st.sampled_from([(3, 3), (6, 3), (6, 1)])  # multi-head, grouped-query, multi-query
+
+
+@st.composite
+def attention_problems(draw: Any) -> tuple[Any, ...]:
+    """A batch of queries, keys and values, under masks of every kind."""
+    B, T, S, H = 2, 5, 7, 4
+    (N, K), seed = draw(head_counts), draw(seeds)
+    causal = st.builds(causal_mask, st.just(T), st.just(S), st.integers(0, 4), st.sampled_from([None, 1, 3]))
+    mask = draw(st.one_of(st.none(), causal, booleans((T, S)), booleans((N, T, S))))
+    return draw(arrays((B, T, N, H))), normal(seed, B, S, K, H), normal(seed + 1, B, S, K, H), mask
+
+
+@st.composite
+def layer_problems(draw: Any) -> tuple[Any, ...]:
+    """The stream, a layer's four matrices, a causal mask and angles."""
+    B, T, D, H = 2, 5, 7, 4
+    (N, K), seed = draw(head_counts), draw(seeds)
+    shapes = (D, N * H), (D, K * H), (D, K * H), (N * H, D)
+    weights = AttentionWeights(*(normal(seed + i, *shape) / D for i, shape in enumerate(shapes)))
+    angles = np.arange(T)[:, None] * np.array([1.0, 0.1])
+    return draw(arrays((B, T, D))), weights, H, causal_mask(T, T), (np.cos(angles), np.sin(angles))
+
+
+TWINS = (
+    Twin(
+        causal_mask,
+        given=st.tuples(st.just(3), st.just(7), st.sampled_from([0, 4]), st.sampled_from([None, 2])),
+        exact=True,
+        batched=False,
+    ),
+    Twin(
+        scaled_dot_product_attention,
+        given=attention_problems(),
+        gradient=("query", "key", "value"),
+        float32=1e-5,
+    ),
+    Twin(multi_head_attention, given=layer_problems(), gradient=("x", "weights"), float32=1e-5),
+)
+ALONE = {
+    "attention_naive": "a form kept for teaching; tests/attention/test_attention.py holds it to the vectorised one",
+    "attention_over_cache": "the fixed shapes of jit ask for it; held through prefill and decode",
+    "fast.causal.causal_attention": "attention with a causal mask; tests/attention/test_causal_attention.py holds it",
+    "fast.device.by_device": "chooses among others' kernels; held through flash_attention",
+    "fast.device.device_kernels": "chooses among others' kernels; held through flash_attention",
+}
 
 
 @law(causal_attention, given=causal_problems())

@@ -9,6 +9,7 @@ from minillm.attention import rotary
 from minillm.attention.rotary import rotary_embedding
 from minillm.laws import agree, law, several, shaped
 from minillm.strategies import arrays, whole
+from minillm.twins import Twin
 
 
 def rotary_cos_sin(positions: np.ndarray, head_dim: int, theta: float) -> tuple[np.ndarray, np.ndarray]:
@@ -33,6 +34,30 @@ def turn_problems(draw: Any) -> tuple[np.ndarray, ...]:
     T, N, pairs = draw(st.sampled_from([(1, 1, 1), (1, 1, 2), (2, 1, 1), (2, 3, 2)]))
     angles = draw(arrays((T, pairs)))
     return draw(arrays((T, N, 2 * pairs))), np.cos(angles), np.sin(angles)
+
+
+@st.composite
+def rotations(draw: Any) -> tuple[Any, ...]:
+    """Positions near and far, frequencies as trained or stretched, and the dtype to give."""
+    positions = draw(st.sampled_from([(5,), (2, 3)]).flatmap(lambda shape: whole(shape, 0, 100_000)))
+    factors = draw(st.sampled_from([None, (1.0, 2.0, 4.0)]))
+    theta, attention_factor = draw(st.sampled_from([100.0, 10_000.0, 500_000.0])), draw(st.sampled_from([1.0, 1.1]))
+    return positions, 6, theta, factors, np.float64, attention_factor
+
+
+@st.composite
+def batches_to_turn(draw: Any) -> tuple[np.ndarray, ...]:
+    """Heads of a batch, whose tokens share their angles."""
+    T, N, H = 5, 3, 4
+    angles = draw(arrays((T, H // 2)))
+    return draw(arrays((2, T, N, H))), np.cos(angles), np.sin(angles)
+
+
+TWINS = (
+    Twin(rotary.rotary_frequencies, given=st.just((6, 100.0, (1.0, 2.0, 4.0))), batched=False),
+    Twin(rotary.rotary_cos_sin, given=rotations()),
+    Twin(rotary_embedding, given=batches_to_turn(), gradient=("x",)),
+)
 
 
 @law(rotary_cos_sin, given=angle_problems())

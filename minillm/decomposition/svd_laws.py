@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from minillm.decomposition import svd
 from minillm.laws import agree, law, require, several, shaped
-from minillm.strategies import arrays, normal, seeds
+from minillm.strategies import alone, arrays, normal, seeds
+from minillm.twins import Twin
 
 PARTS = "u, s, vt"
 
@@ -38,6 +39,50 @@ plain = shapes.flatmap(lambda shape: arrays(shape, st.integers(-3, 3).map(float)
 dense = seeds.map(lambda seed: normal(seed, 4, 3))  # of full rank, and perpendicular nowhere
 matrices = st.one_of(plain, dense).map(lambda matrix: (matrix,))
 columns = st.sampled_from([(2, 2), (3, 2)]).flatmap(lambda shape: arrays(shape, st.integers(-3, 3).map(float)))
+
+
+def with_fixed_signs(decomposition: Any, like: Any) -> Any:
+    """A decomposition with the signs that make the largest number of every u_i of `like` positive; else they are free.
+
+    >>> u, s, vt = np.array([[-1.0]]), np.array([2.0]), np.array([[1.0]])
+    >>> with_fixed_signs((u, s, vt), (u, s, vt))
+    (array([[1.]]), array([2.]), array([[-1.]]))
+    """
+    (u, s, vt), like_u = map(np.asarray, decomposition), np.asarray(like[0])
+    place = np.argmax(np.abs(like_u), axis=-2, keepdims=True)
+    signs = np.where(np.take_along_axis(like_u, place, axis=-2) < 0, -1, 1).astype(u.dtype)
+    return u * signs, s, np.swapaxes(signs, -1, -2) * vt
+
+
+@st.composite
+def separated(draw: Any, *shapes: tuple[int, ...]) -> np.ndarray:
+    """With singular values apart, 1, 1/2, 1/4, ..., so that their directions are determined."""
+    *batch, rows, columns = draw(st.sampled_from(shapes))
+    R = min(rows, columns)
+    left, _ = np.linalg.qr(normal(draw(seeds), *batch, rows, R))
+    right, _ = np.linalg.qr(normal(draw(seeds), *batch, columns, R))
+    return (left * 2.0 ** -np.arange(R)) @ np.swapaxes(right, -1, -2)
+
+
+TWINS = (
+    Twin(
+        svd.jacobi_svd,
+        given=alone(separated((7, 5), (3, 5), (2, 3, 3), (1, 3), (5, 1))),
+        float32=1e-5,
+        canonical=with_fixed_signs,
+    ),
+    Twin(svd.underflow, given=st.just((np.float64,)), batched=False),
+)
+PART = "a step of jacobi_svd; held through it"
+ALONE = {
+    "power_svd": "a form kept for teaching; tests/decomposition/test_svd.py holds it to the others",
+    "stack_svds": "loops over a batch, which the twin does at once",
+    "with_missing_directions": PART,
+    "inverse_or_zero": "a step of gradients",
+    "svd_gradient": "the reference has it in truncated_svd_vjp; tests/decomposition/test_svd.py holds them together",
+    "check_finite": "refuses arguments; tests/decomposition/test_svd.py reads what both sides say",
+    "check_rank": "refuses arguments; tests/decomposition/test_svd.py reads what both sides say",
+}
 
 
 @law(jacobi_rotation, given=columns.map(lambda pair: (pair,)))

@@ -1,17 +1,28 @@
-"""Laws of routing, of capacity and of balance."""
+"""Laws of routing and of capacity."""
 
 from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
 
-from minillm.experts.balancing import expert_loads, load_balancing_loss, router_z_loss
-from minillm.experts.gates import softmax_gates
-from minillm.experts.routing import choose_experts, within_capacity
+from minillm.config import MoEConfig
+from minillm.experts.routing import choose_experts, expert_choice, real_tokens, route, within_capacity
 from minillm.laws import agree, law, shaped
-from minillm.strategies import arrays, whole
+from minillm.strategies import arrays, booleans, normal, seeds, separated_logits
+from minillm.twins import Twin
 
 few = st.sampled_from([0.0, 1.0, 2.0, -1.0])  # ties are likely
+token_masks = booleans(7)
+router_logits = seeds.map(lambda seed: normal(seed, 7, 5))  # no two probabilities alike up to rounding
+moe_configs = st.sampled_from(
+    [
+        MoEConfig(5, k=2),
+        MoEConfig(5, k=1, balance_weight=1.0, z_weight=0.1),
+        MoEConfig(5, k=5, renormalise=False),
+        MoEConfig(5, k=2, softmax="after", capacity_factor=0.7),
+        MoEConfig(5, k=2, choice="expert", capacity_factor=1.0),
+    ]
+)
 
 
 @st.composite
@@ -22,18 +33,50 @@ def choices(draw: Any, elements: Any = few) -> tuple[Any, ...]:
 
 
 @st.composite
-def chosen(draw: Any, elements: Any = few) -> tuple[Any, ...]:
-    """Logits, and experts that each token has chosen, the best first."""
-    logits, k = draw(choices(elements))
-    return logits, np.argsort(-logits, axis=-1, kind="stable")[:, :k].astype(np.int32)
-
-
-@st.composite
 def queues(draw: Any) -> tuple[Any, ...]:
     """Choices of several tokens, no token the same expert twice, and how much room there is."""
     T, E, k = draw(st.sampled_from([(1, 1, 1), (2, 1, 1), (2, 2, 1), (2, 2, 2), (3, 2, 2), (5, 3, 2)]))
     orders = draw(st.lists(st.permutations(range(E)), min_size=T, max_size=T))
     return np.array(orders, np.int32)[:, :k], E, draw(st.integers(1, 3))
+
+
+def chosen_experts(k: int, num_experts: int = 5, num_tokens: int = 7) -> st.SearchStrategy[np.ndarray]:
+    """k different experts for every token."""
+    rows = seeds.map(lambda seed: np.random.default_rng(seed).random((num_tokens, num_experts)).argsort(-1)[:, :k])
+    return rows.map(lambda experts: experts.astype(np.int32))
+
+
+@st.composite
+def route_problems(draw: Any) -> tuple[Any, ...]:
+    """Logits under every way of routing, with padding and a selection bias or without."""
+    bias = draw(st.sampled_from([None, np.array([0.0, 0.3, -0.2, 0.1, 0.4])]))
+    return draw(router_logits), draw(moe_configs), draw(st.one_of(st.none(), token_masks)), bias
+
+
+TWINS = (
+    Twin(
+        choose_experts,
+        given=st.tuples(
+            separated_logits(7, 5),
+            st.sampled_from([1, 2, 5]),
+            st.one_of(st.none(), seeds.map(lambda seed: normal(seed, 5))),
+        ),
+        exact=True,
+    ),
+    Twin(
+        within_capacity,
+        given=st.tuples(chosen_experts(2), st.just(5), st.sampled_from([1, 2, 7]), st.one_of(st.none(), token_masks)),
+        exact=True,
+    ),
+    Twin(expert_choice, given=st.tuples(router_logits, st.sampled_from([1, 3, 7]), token_masks), exact=True),
+    Twin(real_tokens, given=st.tuples(arrays((7, 5)), st.one_of(st.none(), token_masks)), exact=True),
+    Twin(route, given=route_problems()),
+)
+ALONE = {
+    "check_choices": "refuses arguments; tests/experts/test_moe.py reads what both sides say",
+    "check_capacity": "refuses arguments; tests/experts/test_moe.py reads what both sides say",
+    "places_in_groups": "how the twin lays out rows; held through mixture",
+}
 
 
 @law(choose_experts, given=choices())
@@ -42,14 +85,6 @@ def the_largest_come_first_and_ties_go_low(choose: Any, logits: np.ndarray, k: i
     expected = [sorted(range(len(row)), key=lambda e: (-row[e], e))[:k] for row in logits.tolist()]
     got = np.asarray(choose(logits, k))
     agree(got.astype(np.int32) if got.dtype.kind in "iu" else got, np.array(expected, np.int32))
-
-
-@law(softmax_gates, given=chosen())
-def gates_are_shares_made_to_sum_to_one(gates: Any, logits: np.ndarray, experts: np.ndarray) -> None:
-    """Softmax over all experts, the shares of the chosen, divided by their sum; of one alone, its share."""
-    shares = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
-    picked = np.array([[shares[t, e] for e in row] for t, row in enumerate(experts)])
-    agree(gates(logits, experts), picked / picked.sum(-1, keepdims=True) if experts.shape[-1] > 1 else picked)
 
 
 @law(within_capacity, given=queues())
@@ -70,32 +105,3 @@ def no_expert_takes_too_many(within: Any, experts: np.ndarray, num_experts: int,
     loads = np.array([np.sum(kept & (experts == e)) for e in range(num_experts)], np.int64)
     asked = np.array([np.sum(experts == e) for e in range(num_experts)], np.int64)
     agree(loads, np.minimum(asked, capacity), of="the tokens that each expert takes")
-
-
-@law(expert_loads, given=st.tuples(whole((2, 1), 0, 2) | whole((3, 2), 0, 2) | whole((1, 1), 0, 2), st.integers(3, 4)))
-def loads_count_every_choice(loads: Any, experts: np.ndarray, num_experts: int) -> None:
-    """How many choices fell on each expert, the experts without any included."""
-    expected = [sum(int(e == i) for e in experts.ravel()) for i in range(num_experts)]
-    agree(np.asarray(loads(experts, num_experts)).astype(np.int64), np.array(expected, np.int64))
-
-
-@law(load_balancing_loss, given=chosen(st.floats(-3, 3, allow_subnormal=False, width=32)))
-def loss_is_the_experts_times_choices_times_shares(loss: Any, logits: np.ndarray, experts: np.ndarray) -> None:
-    """E sum_i f_i P_i: f_i the share of all choices that fell on expert i, P_i the mean share the router gave it."""
-    E = logits.shape[-1]
-    shares = [np.exp(row) / np.exp(row).sum() for row in logits]
-    total = sum(np.mean(experts == i) * np.mean([row[i] for row in shares]) for i in range(E))
-    agree(loss(logits, experts), np.asarray(E * total))
-
-
-@law(load_balancing_loss, given=st.sampled_from([(2, 1), (3, 1), (4, 2)]))
-def even_routing_costs_one(loss: Any, num_experts: int, k: int) -> None:
-    """Where every expert gets as many choices and the router is undecided, the loss is 1, whatever E and k."""
-    experts = np.array([[(t + j) % num_experts for j in range(k)] for t in range(num_experts)], np.int32)
-    agree(loss(np.zeros((num_experts, num_experts)), experts), np.asarray(1.0))
-
-
-@law(router_z_loss, given=choices(st.sampled_from([0.0, 1.0, -2.0, 800.0])).map(lambda problem: problem[:1]))
-def z_loss_is_the_mean_squared_logsumexp(z_loss: Any, logits: np.ndarray) -> None:
-    """The mean over tokens of (log sum_i exp(z_i))^2."""
-    agree(z_loss(logits), np.asarray(np.mean(np.logaddexp.reduce(logits, axis=-1) ** 2)))

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from minillm.laws import agree, law, several
 from minillm.learning import optimizer
-from minillm.strategies import arrays
+from minillm.strategies import arrays, normal, seeds
+from minillm.twins import Twin
 
 PARTS = "the parameter, the first moment, the second moment"
 
@@ -48,6 +49,42 @@ settings = st.tuples(
     st.sampled_from([1.0, 0.01]), st.sampled_from([0.9, 0.5]), st.sampled_from([0.999, 0.5]),
     st.sampled_from([1e-8, 0.1]), st.sampled_from([0.0, 0.5]),
 )  # fmt: skip
+
+
+def trees(seed: int) -> Any:
+    """Matrices and vectors in dicts and a list, as a model has them.
+
+    >>> trees(0)["layers"][0]["scale"].shape
+    (5,)
+    """
+    return {"head": normal(seed, 3, 5), "layers": [{"up": normal(seed + 1, 5, 2), "scale": normal(seed + 2, 5)}]}
+
+
+def squares(seed: int) -> Any:
+    """The same, none below 0.
+
+    >>> squares(0)["head"].min() > 0
+    np.True_
+    """
+    tree = trees(seed)
+    return {"head": tree["head"] ** 2, "layers": [{name: x**2 for name, x in tree["layers"][0].items()}]}
+
+
+some_tree = seeds.map(trees)
+adamw_states = seeds.map(lambda seed: optimizer.AdamWState(seed % 9, trees(seed), squares(seed + 9)))
+TWINS = (
+    Twin(optimizer.global_norm, given=some_tree.map(lambda tree: (tree,)), batched=False),
+    Twin(optimizer.clip_by_global_norm, given=st.tuples(some_tree, st.sampled_from([0.5, 100.0])), batched=False),
+    Twin(optimizer.sgd_init, given=some_tree.map(lambda tree: (tree,)), batched=False),
+    Twin(
+        optimizer.sgd_update,
+        given=st.tuples(some_tree, some_tree.map(optimizer.SGDState), some_tree, st.just(0.1), st.just(0.9)),
+        batched=False,
+    ),
+    Twin(optimizer.adamw_init, given=some_tree.map(lambda tree: (tree,)), batched=False),
+    Twin(optimizer.adamw_update, given=st.tuples(some_tree, adamw_states, some_tree, st.just(0.1)), batched=False),
+    Twin(optimizer.decay_mask, given=some_tree.map(lambda tree: (tree,)), exact=True, batched=False),
+)
 
 
 @law(adamw_update, given=states())

@@ -7,8 +7,10 @@ from hypothesis import strategies as st
 
 from minillm.config import Sampling
 from minillm.laws import agree, law, require, shaped
+from minillm.strategies import arrays, separated_logits
 from minillm.transformer import sampling
-from minillm.transformer.sampling import top_p_mask
+from minillm.transformer.sampling import top_k_mask, top_p_mask
+from minillm.twins import Twin
 
 
 def sample(logits: np.ndarray, draw: float, temperature: float, p: float) -> Any:
@@ -40,6 +42,18 @@ def rows(draw: Any) -> np.ndarray:
 masses = st.sampled_from([0.6, 0.9, 0.35, 1.0, 0.1])
 draws = st.one_of(st.just(0.0), st.integers(0, 127).map(lambda i: i / 128))
 temperatures = st.sampled_from([1.0, 2.0, 0.5, 4.0])
+samplings = st.builds(
+    Sampling,
+    temperature=st.sampled_from([0.0, 0.5, 1.0, 2.0]),
+    top_k=st.sampled_from([None, 1, 3, 100]),
+    top_p=st.sampled_from([None, 0.33, 0.77, 1.0]),
+)
+any_draw = st.floats(0, 1, exclude_max=True, allow_subnormal=False, width=32)
+TWINS = (
+    Twin(top_k_mask, given=st.tuples(separated_logits(3, 11), st.sampled_from([1, 4, 50])), exact=True),
+    Twin(top_p_mask, given=st.tuples(separated_logits(3, 11), st.sampled_from([0.123, 0.5, 1.0])), exact=True),
+    Twin(sampling.sample, given=st.tuples(separated_logits(3, 11), arrays(3, any_draw), samplings), exact=True),
+)
 
 
 @law(top_p_mask, given=st.tuples(rows(), masses))

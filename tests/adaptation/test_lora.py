@@ -21,10 +21,10 @@ from minillm.layers.losses_jax import cross_entropy
 from minillm.learning import optimizer_jax as optimizer
 from minillm.learning.optimizer import adamw_init, adamw_update
 from minillm.parameters import leaf_at, linear_paths, target_paths
+from minillm.strategies import normal, seeds
 from minillm.transformer import transformer as reference_transformer
 from minillm.transformer import transformer_jax as accelerated_transformer
 from minillm.transformer.loss_vjp import language_model_loss_vjp
-from tests.strategies import normal, seeds
 
 CONFIG = Config(13, 2, 12, 3, 1, 4, 5, context_length=16, tied_embeddings=False)
 LORA = LoRAConfig(rank=2, alpha=6.0)

@@ -16,9 +16,10 @@ from minillm.attention.attention import (
     multi_head_attention,
     scaled_dot_product_attention,
 )
+from minillm.attention.attention_laws import attention_problems, head_counts
 from minillm.attention.cache_jax import LayerCache
 from minillm.errors import InputError
-from tests.strategies import attention_problems, head_counts, normal, seeds
+from minillm.strategies import normal, seeds
 
 
 def test_by_hand():

@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from minillm.attention import attention_jax as attention
 from minillm.attention.attention import causal_mask, scaled_dot_product_attention
 from minillm.attention.attention_jax import AttentionWeights, Causal
+from minillm.attention.attention_laws import head_counts, layer_problems
 from minillm.attention.attention_vjp import scaled_dot_product_attention_vjp
 from minillm.attention.fast import causal as causal_attention
 from minillm.errors import InputError
-from tests.strategies import head_counts, layer_problems, normal, seeds
+from minillm.strategies import normal, seeds
 
 HEAD_DIM = 4
 

@@ -24,7 +24,7 @@ from minillm.config import TINY, Config
 from minillm.errors import InputError
 from minillm.transformer import transformer as reference_transformer
 from minillm.transformer import transformer_jax as accelerated_transformer
-from tests.strategies import models
+from minillm.transformer.transformer_laws import models
 
 ORACLE = json.loads((Path(__file__).parents[1] / "oracle" / "rope.json").read_text(encoding="utf-8"))
 WAYS = {"linear": position_interpolation, "dynamic": ntk_aware, "yarn": yarn}

@@ -19,7 +19,7 @@ from minillm.attention.fast import device as device_attention
 from minillm.attention.fast.causal import causal_attention
 from minillm.attention.flash import flash_attention as reference
 from minillm.attention.flash_jax import flash_attention
-from tests.strategies import normal
+from minillm.strategies import normal
 
 # Without the cache of jit, which would remember what another test pretended.
 attention = flash_attention.__wrapped__

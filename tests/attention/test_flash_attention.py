@@ -15,8 +15,9 @@ from minillm.attention import flash_jax as accelerated
 from minillm.attention.attention import causal_mask, scaled_dot_product_attention
 from minillm.attention.attention_vjp import scaled_dot_product_attention_vjp
 from minillm.attention.fast.flash_pallas import flash_attention as kernel
+from minillm.attention.flash_laws import flash_problems
 from minillm.errors import InputError
-from tests.strategies import flash_problems, normal
+from minillm.strategies import normal
 
 each_side = pytest.mark.parametrize("side", [reference, accelerated], ids=["numpy", "jax"])
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from minillm.attention import rotary_jax as accelerated_rotary
 from minillm.attention.rotary import rotary_cos_sin, rotary_embedding, rotary_frequencies
-from tests.strategies import arrays
+from minillm.strategies import arrays
 
 heads = arrays((5, 3, 4))
 

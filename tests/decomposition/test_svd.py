@@ -16,7 +16,7 @@ from minillm.decomposition import low_rank_jax as accelerated_low_rank
 from minillm.decomposition import svd_jax as accelerated_svd
 from minillm.decomposition.bidiagonal import bidiagonalise, golub_kahan_svd
 from minillm.errors import InputError
-from tests.strategies import normal, seeds
+from minillm.strategies import normal, seeds
 
 ORACLE = json.loads((Path(__file__).parents[1] / "oracle" / "svd.json").read_text(encoding="utf-8"))
 

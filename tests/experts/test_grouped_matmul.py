@@ -10,7 +10,7 @@ import pytest
 from minillm.experts.fast import grouped
 from minillm.experts.fast.grouped_matmul_pallas import grouped_matmul
 from minillm.experts.mixture_vjp import mixture_vjp
-from tests.strategies import normal
+from minillm.strategies import normal
 
 kernel = partial(grouped_matmul, interpret=True)
 

@@ -33,13 +33,15 @@ from minillm.experts.fast.row_layout import chunked
 from minillm.experts.gates import noisy_logits, softmax_after_top_k_gates, softmax_gates, softmax_gates_naive
 from minillm.experts.gates_vjp import softmax_after_top_k_gates_vjp, softmax_gates_vjp
 from minillm.experts.mixture import feed_forward
+from minillm.experts.mixture_laws import expert_weights
 from minillm.experts.mixture_vjp import mixture_vjp
 from minillm.experts.moe import auxiliary_loss, moe
 from minillm.experts.moe_flax import MoE
 from minillm.experts.moe_vjp import auxiliary_loss_vjp, moe_vjp
 from minillm.experts.routing import choose_experts, expert_choice, route, within_capacity
+from minillm.experts.routing_laws import chosen_experts, router_logits
 from minillm.layers.softmax import softmax
-from tests.strategies import chosen_experts, expert_weights, normal, router_logits, seeds
+from minillm.strategies import normal, seeds
 
 ORACLE = {
     name: np.array(value)

@@ -15,7 +15,7 @@ from minillm.config import MoEConfig
 from minillm.experts import moe as reference_moe
 from minillm.experts import moe_vjp
 from minillm.experts.moe_jax import moe
-from tests.strategies import normal
+from minillm.strategies import normal
 
 BF16 = 2.0**-8  # what a number in bfloat16 may be off by, relative to it
 

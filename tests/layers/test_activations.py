@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 
 from minillm.layers.activations import gelu, gelu_tanh, silu
-from tests.strategies import arrays, vectors
+from minillm.strategies import arrays, vectors
 
 numbers = vectors.flatmap(arrays)
 each = pytest.mark.parametrize("activation", [gelu, gelu_tanh, silu])

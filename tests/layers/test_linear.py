@@ -7,8 +7,8 @@ import pytest
 
 from minillm.config import TINY
 from minillm.layers.linear_jax import Transposed, linear, transpose_weights
+from minillm.strategies import normal
 from minillm.transformer.transformer import init_params
-from tests.strategies import normal
 
 
 @pytest.mark.parametrize("shape", [(5,), (1, 5), (1, 1, 5), (3, 5), (2, 3, 5)])

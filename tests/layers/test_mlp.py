@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from minillm.layers.activations import silu
 from minillm.layers.mlp import mlp, swiglu
-from tests.strategies import mlp_problems, seeds
+from minillm.layers.mlp_laws import mlp_problems
+from minillm.strategies import seeds
 
 
 def test_by_hand():

@@ -9,7 +9,7 @@ from minillm.errors import InputError
 from minillm.layers import norm as reference_norm
 from minillm.layers import norm_jax as accelerated_norm
 from minillm.layers.norm import layer_norm, rms_norm
-from tests.strategies import norm_problems
+from minillm.layers.norm_laws import norm_problems
 
 
 def test_by_hand():

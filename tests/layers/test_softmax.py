@@ -10,7 +10,8 @@ from minillm.errors import InputError
 from minillm.layers import softmax as reference_softmax
 from minillm.layers import softmax_jax as accelerated_softmax
 from minillm.layers.softmax import log_softmax, masked_softmax, softmax, softmax_naive
-from tests.strategies import arrays, vectors, with_mask
+from minillm.layers.softmax_laws import masked_scores
+from minillm.strategies import arrays, vectors
 
 scores = vectors.flatmap(arrays)
 
@@ -32,7 +33,7 @@ def test_no_score_is_too_large(value):
         softmax_naive(np.array([value, value]))
 
 
-@given(vectors.flatmap(with_mask))
+@given(masked_scores)
 def test_masked_places_are_zero_and_do_not_matter(problem):
     x, mask = problem
     shares = masked_softmax(x, mask)
@@ -41,7 +42,7 @@ def test_masked_places_are_zero_and_do_not_matter(problem):
     np.testing.assert_allclose(shares.sum(-1), mask.any(-1), rtol=1e-14)
 
 
-@given(vectors.flatmap(with_mask))
+@given(masked_scores)
 def test_masking_is_leaving_out(problem):
     x, mask = problem
     row, kept = x.reshape(-1, x.shape[-1])[0], mask.reshape(-1, x.shape[-1])[0]

@@ -8,12 +8,14 @@ from hypothesis import given, settings
 from minillm.config import GREEDY, TINY, Config, Sampling
 from minillm.errors import InputError
 from minillm.layers.linear_jax import transpose_weights
+from minillm.strategies import normal
 from minillm.transformer import generation as reference
 from minillm.transformer import generation_jax as accelerated
 from minillm.transformer import transformer as reference_transformer
 from minillm.transformer import transformer_jax as accelerated_transformer
 from minillm.transformer.sampling import sample
-from tests.strategies import models, normal, samplings
+from minillm.transformer.sampling_laws import samplings
+from minillm.transformer.transformer_laws import models
 
 each_side = pytest.mark.parametrize("side", [reference, accelerated], ids=["numpy", "jax"])
 

@@ -9,8 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minillm.attention.attention import attention_naive, causal_mask
+from minillm.attention.attention_laws import attention_problems
 from minillm.attention.attention_vjp import scaled_dot_product_attention_vjp
 from minillm.attention.rotary import rotary_embedding
+from minillm.attention.rotary_laws import batches_to_turn
 from minillm.attention.rotary_vjp import rotary_embedding_vjp
 from minillm.config import TINY
 from minillm.errors import InputError
@@ -20,33 +22,24 @@ from minillm.layers.activations_vjp import gelu_tanh_vjp, gelu_vjp, silu_vjp
 from minillm.layers.linear import embedding, linear
 from minillm.layers.linear_vjp import embedding_vjp, linear_vjp
 from minillm.layers.losses import IGNORED, cross_entropy
+from minillm.layers.losses_laws import label_arrays
 from minillm.layers.losses_vjp import cross_entropy_vjp
 from minillm.layers.mlp_vjp import mlp_vjp
+from minillm.layers.norm_laws import norm_problems
 from minillm.layers.norm_vjp import layer_norm_vjp, rms_norm_vjp
 from minillm.layers.softmax import softmax
 from minillm.layers.softmax_vjp import log_softmax_vjp, masked_softmax_vjp, softmax_vjp
-from minillm.strategies import values
+from minillm.strategies import arrays, normal, seeds, values, vectors
 from minillm.transformer.loss import language_model_loss
 from minillm.transformer.loss_vjp import language_model_loss_vjp
 from minillm.transformer.scoring import token_log_probabilities
 from minillm.transformer.transformer import init_params, transformer
+from minillm.transformer.transformer_laws import models
 from minillm.transformer.transformer_vjp import transformer_vjp
-from minillm.twins import TWINS
-from tests.strategies import (
-    arrays,
-    attention_problems,
-    label_arrays,
-    models,
-    norm_problems,
-    normal,
-    problems,
-    rotary_problems,
-    seeds,
-    vectors,
-)
+from minillm.twins import twins
 
 both_losses = pytest.mark.parametrize("losses", [reference_losses, accelerated_losses], ids=["numpy", "jax"])
-with_gradient = pytest.mark.parametrize("twin", [twin for twin in TWINS if twin.gradient], ids=str)
+with_gradient = pytest.mark.parametrize("twin", [twin for twin in twins() if twin.gradient], ids=str)
 loss_problems = st.tuples(arrays((2, 5, 7)), label_arrays(7, 2, 5))
 
 
@@ -152,7 +145,7 @@ def test_both_sides_ignore_the_same_label():
 @settings(max_examples=10)
 def test_a_gradient_is_linear_in_its_upstream(twin, data, seed):
     """And asking twice changes nothing: the function that gives it keeps no state."""
-    out, vjp = twin.reference_vjp(*data.draw(problems[str(twin)]))
+    out, vjp = twin.reference_vjp(*data.draw(twin.given))
     first, second = upstream_for(out, seed), upstream_for(out, seed + 1)
     leaves = [jax.tree.leaves(vjp(g)) for g in (first, second, 3 * first - second, first)]
     for one, other, both, again in zip(*leaves, strict=True):
@@ -167,7 +160,7 @@ def test_a_gradient_is_linear_in_its_upstream(twin, data, seed):
 def test_a_gradient_has_the_dtype_of_its_argument(twin, dtype, data):
     args = jax.tree.map(
         lambda leaf: leaf.astype(dtype) if getattr(leaf, "dtype", np.dtype(bool)).kind == "f" else leaf,
-        data.draw(problems[str(twin)]),
+        data.draw(twin.given),
     )
     out, vjp = twin.reference_vjp(*args)
     found = [out, *jax.tree.leaves(vjp(upstream_for(out)))]
@@ -186,7 +179,7 @@ def test_the_gradient_of_a_linear_map_is_its_transpose(x, seed):
     np.testing.assert_allclose([np.sum(dx * x), np.sum(dweight * weight)], expected, rtol=1e-9, atol=1e-9)
 
 
-@given(rotary_problems(), seeds)
+@given(batches_to_turn(), seeds)
 def test_turning_back_is_the_transpose_and_the_inverse(problem, seed):
     x, cos, sin = problem
     out, vjp = rotary_embedding_vjp(x, cos, sin)

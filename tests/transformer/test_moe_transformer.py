@@ -20,6 +20,7 @@ from minillm.learning import optimizer as reference_optimizer
 from minillm.learning import optimizer_jax as accelerated_optimizer
 from minillm.models.language_model import load_model
 from minillm.models.llama_folder import read_llama_folder
+from minillm.strategies import normal
 from minillm.training.loop import train
 from minillm.training.mesh import make_mesh
 from minillm.training.metrics import read_metrics
@@ -31,7 +32,6 @@ from minillm.transformer import transformer_vjp
 from minillm.transformer.loss import language_model_loss
 from minillm.transformer.loss_jax import language_model_loss as accelerated_loss
 from minillm.transformer.loss_vjp import language_model_loss_vjp
-from tests.strategies import normal
 
 CONFIG = Config(13, 2, 12, 3, 1, 4, 5, context_length=16, moe=MoEConfig(4, k=2, balance_weight=0.1))
 SWITCH = replace(CONFIG, moe=MoEConfig(4, k=1, capacity_factor=1.0, z_weight=0.1))

@@ -7,9 +7,10 @@ from hypothesis import strategies as st
 
 from minillm.config import GREEDY, Sampling
 from minillm.errors import InputError
+from minillm.strategies import arrays, separated_logits
 from minillm.transformer import sampling as reference
 from minillm.transformer import sampling_jax as accelerated
-from tests.strategies import arrays, draws, samplings, separated_logits
+from minillm.transformer.sampling_laws import any_draw, samplings
 
 each_side = pytest.mark.parametrize("side", [reference, accelerated], ids=["numpy", "jax"])
 SHARES = np.log(np.array([0.1, 0.4, 0.2, 0.3], np.float32))
@@ -42,7 +43,7 @@ def test_top_k_keeps_k_and_the_largest(logits, k):
     assert (np.where(kept, logits, np.inf).min(-1) >= np.where(kept, -np.inf, logits).max(-1)).all()
 
 
-@given(arrays((3, 11)), draws, samplings)
+@given(arrays((3, 11)), any_draw, samplings)
 def test_the_token_is_one_of_those_kept(logits, draw, sampling):
     token = reference.sample(logits, np.full(3, draw), sampling)
     if sampling.temperature == 0 or sampling.top_k == 1:
@@ -63,7 +64,7 @@ def test_frequencies_are_the_shares(side):
     np.testing.assert_allclose(np.bincount(tokens) / 1e5, squared / squared.sum(), atol=1e-4)
 
 
-@given(arrays((2, 7)), draws)
+@given(arrays((2, 7)), any_draw)
 def test_a_low_temperature_is_greedy(logits, draw):
     top = np.sort(logits, axis=-1)[:, -2:]
     if (top[:, 1] - top[:, 0] > 0.1).all():

@@ -13,7 +13,7 @@ from minillm.transformer import scoring as reference
 from minillm.transformer import scoring_jax as accelerated
 from minillm.transformer.scoring import answer_scores, sequence_log_probability, token_log_probabilities
 from minillm.transformer.transformer import init_params
-from tests.strategies import models, token_arrays
+from minillm.transformer.transformer_laws import models, token_arrays
 
 each_side = pytest.mark.parametrize("side", [reference, accelerated], ids=["numpy", "jax"])
 

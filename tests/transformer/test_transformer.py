@@ -10,10 +10,11 @@ from minillm.config import TINY, Config
 from minillm.errors import InputError
 from minillm.layers.linear_jax import transpose_weights
 from minillm.layers.norm import rms_norm
+from minillm.strategies import normal, seeds
 from minillm.transformer import transformer as reference
 from minillm.transformer import transformer_jax as accelerated
 from minillm.transformer.transformer_flax import Transformer
-from tests.strategies import models, normal, seeds
+from minillm.transformer.transformer_laws import models
 
 each_side = pytest.mark.parametrize("side", [reference, accelerated], ids=["numpy", "jax"])
 

@@ -3,6 +3,7 @@
 import numpy as np
 
 from minillm.course.assignments.folder import Check
+from minillm.experts import gates_laws
 from minillm.experts import routing_laws as laws
 
 
@@ -25,7 +26,7 @@ def in_order(functions, variant):
 
 CHECKS = [
     Check("choose_experts", laws.the_largest_come_first_and_ties_go_low, 3),
-    Check("softmax_gates", laws.gates_are_shares_made_to_sum_to_one, 3),
+    Check("softmax_gates", gates_laws.gates_are_shares_made_to_sum_to_one, 3),
     Check(
         "within_capacity", laws.room_is_given_in_switchs_order, 3, in_order, words="Until an expert is full: {ORDER}."
     ),

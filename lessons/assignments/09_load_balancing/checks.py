@@ -1,7 +1,7 @@
 """What `09_load_balancing` is held to."""
 
 from minillm.course.assignments.folder import Check
-from minillm.experts import routing_laws as laws
+from minillm.experts import balancing_laws as laws
 
 
 def per_choice(functions, variant):
