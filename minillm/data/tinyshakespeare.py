@@ -7,6 +7,7 @@ import hashlib
 import os
 from pathlib import Path
 
+from minillm.data.fetch import cache_dir
 from minillm.errors import DownloadError
 
 VARIABLE = "MINILLM_TINYSHAKESPEARE"
@@ -14,12 +15,11 @@ SHA256 = "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"
 
 
 def tinyshakespeare() -> str:
-    """The 1,115,394 characters, from the file that $MINILLM_TINYSHAKESPEARE names or the one beside the checkout.
+    """The 1,115,394 characters, from the file that $MINILLM_TINYSHAKESPEARE names, or that lies in the cache folder.
 
     Raises DownloadError where there is no such file, or another text in it.
     """
-    beside = Path(__file__).resolve().parents[3] / "shared" / "data" / "tinyshakespeare.txt"
-    path = Path(os.environ.get(VARIABLE) or beside).expanduser()
+    path = Path(os.environ.get(VARIABLE) or cache_dir() / "tinyshakespeare.txt").expanduser()
     try:
         content = path.read_bytes()
     except OSError as error:
