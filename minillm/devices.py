@@ -1,17 +1,24 @@
-"""Which device computes: the one that was asked for, or a clear refusal."""
+"""Which library and which device compute: those that were asked for, or a clear refusal."""
 
 from typing import Any, Literal, get_args
 
 from minillm.errors import DeviceError, InputError
 
-Backend = Literal["numpy", "jax"]
+Backend = Literal["numpy", "jax"]  # the reference or its twin
 Device = Literal["cpu", "gpu", "tpu"]
-DEVICES = get_args(Device)
+
+BACKENDS: tuple[str, ...] = get_args(Backend)
+DEVICES: tuple[str, ...] = get_args(Device)
 
 
 def check_backend(backend: str, device: str | None) -> None:
-    """Refuse a backend or a device that does not exist, and NumPy anywhere but on the CPU."""
-    if backend not in get_args(Backend):
+    """Refuse a backend or device that does not exist, or that does not go with the other.
+
+    >>> check_backend("numpy", "gpu")
+    Traceback (most recent call last):
+    minillm.errors.DeviceError: The backend numpy runs on the CPU, not on a gpu; leave the device out, or choose jax.
+    """
+    if backend not in BACKENDS:
         raise InputError(f"Backend {backend!r} is unknown; choose numpy or jax.")
     if device is not None and device not in DEVICES:
         raise InputError(f"Device {device!r} is unknown; choose cpu, gpu or tpu.")

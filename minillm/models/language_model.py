@@ -11,11 +11,11 @@ import numpy as np
 
 from minillm.adaptation.lora import merge_lora
 from minillm.config import Sampling
-from minillm.errors import DeviceError, InputError
+from minillm.devices import check_backend, find_device
+from minillm.errors import InputError
 from minillm.models.adapter_folder import load_adapter
 from minillm.models.model_files import PretrainedModel, open_model
 
-BACKENDS = ("numpy", "jax")
 _TOKENS = 1024  # about as many are scored together
 
 
@@ -42,13 +42,8 @@ def load_model(
     (NumPy, on the CPU) or "jax" (JAX); `device` is "cpu", "gpu" or "tpu", by default JAX's own choice.
     An `adapter`, a folder that `minillm finetune` or PEFT wrote, is merged into the model.
     """
-    if backend not in BACKENDS:
-        raise InputError(f"There is no backend {backend!r}; choose one of {', '.join(BACKENDS)}.")
-    if backend == "numpy" and device not in (None, "cpu"):
-        raise DeviceError(f"The reference is NumPy and runs on the CPU, not on a {device}; choose --backend jax.")
+    check_backend(backend, device)
     if backend == "jax":
-        from minillm.devices import find_device
-
         find_device(device)  # a missing device is refused before the file is read
     pretrained = open_model(model)
     if adapter is not None:
@@ -160,7 +155,6 @@ def _placed(params: Any, backend: str, device: str | None) -> tuple[Any, str]:
         return params, "cpu"
     import jax
 
-    from minillm.devices import find_device
     from minillm.layers.linear_jax import transpose_weights
 
     place = find_device(device)

@@ -79,9 +79,9 @@ def test_questions_that_cannot_be_are_refused(model):
 
 
 def test_backends_and_devices_that_are_not_there_are_refused():
-    with pytest.raises(InputError, match="There is no backend 'torch'; choose one of reference, accelerated"):
+    with pytest.raises(InputError, match="Backend 'torch' is unknown; choose numpy or jax"):
         load_model(backend="torch")
-    with pytest.raises(DeviceError, match="The reference is NumPy and runs on the CPU"):
+    with pytest.raises(DeviceError, match="The backend numpy runs on the CPU, not on a gpu"):
         load_model(backend="numpy", device="gpu")
     with pytest.raises(MinillmError, match="There is no model 'nowhere'"):
         load_model("nowhere")
