@@ -16,12 +16,10 @@ import numpy as np
 
 from minillm.attention import flash as reference
 from minillm.attention.flash_jax import flash_attention
-from minillm.training.allocator import keep_freed_memory
 
 from .harness import Case, Options
 from .torch_peer import DEVICES, on_host, tensors, where
 
-keep_freed_memory()  # as in training; it serves PyTorch too, in the same process
 TOLERANCE = 1e-5  # of the largest value
 
 

@@ -17,7 +17,6 @@ from minillm.errors import DownloadError
 from minillm.layers.linear_jax import transpose_weights
 from minillm.layers.losses import cross_entropy
 from minillm.models.model_files import open_model
-from minillm.training.allocator import keep_freed_memory
 from minillm.training.config import TrainConfig
 from minillm.training.export import folder_settings, folder_tensors
 from minillm.training.learner import Learner
@@ -28,8 +27,6 @@ from minillm.transformer.transformer import init_params, transformer
 from .case import Unavailable
 from .harness import Case, Options
 from .torch_peer import DEVICES, on_host, tensors, torch_on, where
-
-keep_freed_memory()
 
 
 def lora(smoke: bool) -> LoRAConfig:

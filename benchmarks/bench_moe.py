@@ -22,12 +22,10 @@ from minillm.experts import moe_vjp
 from minillm.experts.moe_jax import moe
 from minillm.layers import mlp_vjp
 from minillm.layers.mlp_jax import swiglu
-from minillm.training.allocator import keep_freed_memory
 
 from .harness import Case, Options
 from .torch_peer import DEVICES, on_host, tensors, torch_on, where
 
-keep_freed_memory()  # as in training; it serves PyTorch too, in the same process
 TOLERANCE = 1e-5  # of the largest value
 
 

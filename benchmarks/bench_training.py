@@ -20,7 +20,6 @@ from minillm.data.batches import Batches
 from minillm.data.shakespeare import shakespeare
 from minillm.errors import DownloadError
 from minillm.learning import optimizer
-from minillm.training.allocator import keep_freed_memory
 from minillm.training.config import ModelShape, TrainConfig
 from minillm.training.mesh import make_mesh, parameter_sharding, place_rows
 from minillm.training.step import TrainState, first_params, init_state, make_step
@@ -29,7 +28,6 @@ from minillm.transformer.loss_vjp import language_model_loss_vjp
 from .harness import Case, Options, Unavailable
 from .torch_peer import DEVICES, on_host, tensors, torch_on, where
 
-keep_freed_memory()
 BYTES = 256
 
 

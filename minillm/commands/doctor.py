@@ -1,4 +1,4 @@
-"""What the commands `doctor` and `download` tell: what is installed, what is in the cache, what is missing."""
+"""The commands `doctor` and `download`: what is installed, what is in the cache, what is missing."""
 
 import importlib.metadata
 import platform
@@ -6,31 +6,54 @@ import re
 import shutil
 from pathlib import Path
 
-from rich import box
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+import typer
 
 import minillm
 from minillm.errors import MinillmError
 
+commands = typer.Typer()
+
 _PEERS = {"torch": "torch", "transformers": "transformers", "peft": "peft", "scikit-learn": "scikit-learn"}
 
 
+@commands.command()
+def download() -> None:
+    """Fetch every file that the course uses, for a place without a network."""
+    from rich.console import Console
+
+    from minillm.data import fetch
+
+    console = Console(highlight=False, soft_wrap=True)
+    for member in fetch.COURSE_FILES:
+        there = fetch.is_cached(member)
+        path = fetch.fetch(member)
+        state = "already there" if there else "fetched"
+        console.print(f"{path.name}: {state} ({_megabytes(path.stat().st_size)})", markup=False)
+    console.print(f"All that the course uses is in {fetch.cache_dir()}", markup=False)
+
+
+@commands.command()
 def doctor() -> None:
-    """Print the state of the installation; raise if something that every lesson needs is missing."""
+    """Show versions, devices and the cache, what is missing and how to get it."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
     table = Table(box=box.SIMPLE_HEAD, show_header=False, pad_edge=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     hints: list[str] = []
     table.add_row("python", platform.python_version())
     table.add_row("minillm", minillm.__version__)
-    versions = {name: _version(name) for name in _required()}
+    versions = {name: installed_version(name) for name in _required()}
     for name, version in versions.items():
         table.add_row(name, version or Text("missing", style="red"))
     table.add_row("BLAS", _blas())
-    table.add_row("peers", ", ".join(f"{n} {_version(n)}" for n in _PEERS if _version(n)) or "none (optional)")
-    if not all(map(_version, _PEERS)):
+    table.add_row(
+        "peers", ", ".join(f"{n} {installed_version(n)}" for n in _PEERS if installed_version(n)) or "none (optional)"
+    )
+    if not all(map(installed_version, _PEERS)):
         hints.append("comparisons with PyTorch and Transformers: pip install 'minillm[peers]'")
     for row in _devices(hints):
         table.add_row(*row)
@@ -44,19 +67,6 @@ def doctor() -> None:
     missing = [name for name, version in versions.items() if version is None]
     if missing:
         raise MinillmError(f"Essential and missing: {', '.join(missing)}; run pip install minillm to get them.")
-
-
-def download() -> None:
-    """Fetch every file that the course uses; say what is there already."""
-    from minillm.data import fetch
-
-    console = Console(highlight=False, soft_wrap=True)
-    for member in fetch.COURSE_FILES:
-        there = fetch.is_cached(member)
-        path = fetch.fetch(member)
-        state = "already there" if there else "fetched"
-        console.print(f"{path.name}: {state} ({_megabytes(path.stat().st_size)})", markup=False)
-    console.print(f"All that the course uses is in {fetch.cache_dir()}", markup=False)
 
 
 def _worker() -> str:
@@ -81,7 +91,8 @@ def _required() -> list[str]:
     return [*names, "jaxlib"]
 
 
-def _version(package: str) -> str | None:
+def installed_version(package: str) -> str | None:
+    """The version of an installed package; None where it is not installed."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:

@@ -26,7 +26,7 @@ from minillm.errors import InputError, MinillmError
 Namespace = dict[str, object]
 
 _LIBRARY = Path(minillm.__file__).parent
-_RUNNER = (__file__, str(_LIBRARY / "course" / "step.py"), str(_LIBRARY / "commands" / "main.py"))
+_RUNNER = (__file__, *(str(_LIBRARY / name) for name in ("course/step.py", "commands/lessons.py", "commands/main.py")))
 
 
 class LessonFailed(MinillmError):

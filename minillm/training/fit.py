@@ -19,6 +19,7 @@ from jaxtyping import Float
 
 from minillm.errors import InputError
 from minillm.learning.optimizer_jax import LEARNED_BETAS, adamw_init, adamw_update, clip_by_global_norm
+from minillm.training.allocator import keep_freed_memory
 
 Tree = Any  # nested dicts, lists and tuples of arrays
 Loss = Callable[..., Any]  # (params, batch) or (params, batch, frozen) -> a number, or (number, measured)
@@ -72,11 +73,13 @@ def fit(
     `measured` collected; `after(params, measured)` may change the parameters beside the optimizer. `evaluate(params)`
     is called before the first update, after each `every` of them and after the last; the next update takes these
     parameters' memory. What `fit` itself is given is not changed.
+    The process keeps the memory that steps free (`minillm.training.allocator`).
 
     >>> fitted = fit({"x": np.zeros(2)}, lambda p, target: jnp.sum((p["x"] - target) ** 2), [np.ones(2)] * 50, 0.1)
     >>> fitted.losses.shape, bool(fitted.losses[0] == 2), bool(abs(fitted.params["x"] - 1).max() < 0.05)
     ((50,), True, True)
     """
+    keep_freed_memory()
     batches = list(batches)
     rates = _rates(learning_rate, len(batches))
     params = jax.tree.map(jnp.array, params)

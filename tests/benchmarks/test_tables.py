@@ -14,7 +14,7 @@ from benchmarks import harness, tables
 from benchmarks.case import Case
 from benchmarks.record import record
 from benchmarks.tables import BEGIN, END, device_name, file_name, recorded, with_tables
-from minillm.commands import bench
+from minillm.commands import benchmarks as commands
 from minillm.errors import InputError, MinillmError
 
 FOLDER = Path(benchmarks.__file__).parent
@@ -142,8 +142,8 @@ def test_files_are_named_by_benchmark_device_and_date(document, platform, cpu, k
 
 def test_an_installed_package_keeps_no_results(tmp_path, monkeypatch):
     installed = tmp_path / "_benchmarks"
-    monkeypatch.setattr(bench, "course_folder", lambda _: installed)
-    for command in (bench.tables, lambda: bench.record([], None, 1.0)):
+    monkeypatch.setattr(commands, "course_folder", lambda _: installed)
+    for command in (commands.bench_tables, commands.bench_record):
         with pytest.raises(InputError, match="Results are kept in a checkout"):
             command()
 

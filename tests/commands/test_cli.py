@@ -131,16 +131,16 @@ def test_every_command_has_help():
     ],
 )
 def test_how_a_command_ends(monkeypatch, capsys, error, status, printed):
-    def fail():
+    def fail(_package):
         raise error
 
-    monkeypatch.setattr("minillm.commands.doctor.doctor", fail)
+    monkeypatch.setattr("minillm.commands.doctor.installed_version", fail)
     assert cli.main(["doctor"]) == status
     assert capsys.readouterr() == ("", printed)
 
 
 def test_an_unknown_error_keeps_its_traceback(monkeypatch):
-    monkeypatch.setattr("minillm.commands.doctor.doctor", lambda: 1 / 0)
+    monkeypatch.setattr("minillm.commands.doctor.installed_version", lambda _: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         cli.main(["doctor"])
 
@@ -359,7 +359,7 @@ def test_doctor_names_versions_devices_and_what_is_missing(cache, capsys):
 def test_doctor_fails_if_something_essential_is_missing(cache, monkeypatch, capsys):
     from minillm.commands import doctor
 
-    real = doctor._version
-    monkeypatch.setattr(doctor, "_version", lambda name: None if name == "flax" else real(name))
+    real = doctor.installed_version
+    monkeypatch.setattr(doctor, "installed_version", lambda name: None if name == "flax" else real(name))
     assert cli.main(["doctor"]) == MinillmError.exit_code
     assert "missing: flax" in capsys.readouterr().err

@@ -71,7 +71,36 @@ def test_it_has_to_be_set_before_a_thread_allocates():
     assert figure("in_thread(nothing, keep)") >= 32
 
 
-def test_jax_keeps_its_temporaries_where_training_was_imported_first():
+TRAINING = "import minillm.training.loop, minillm.training.sweep\n"
+COMMAND = (
+    "from minillm.commands.main import main\nassert main({}) == 2\n"  # refused, since the file or name is not there
+)
+FIT = """
+import jax.numpy as jnp
+from minillm.training.fit import fit
+fit(jnp.zeros(1), lambda params, batch: jnp.sum(params), [None], 0.1)
+"""
+
+
+def test_importing_training_leaves_the_memory_as_it_is():
+    assert figure(TRAINING + "faults(); print(faults())") >= 32
+
+
+@pytest.mark.parametrize("command", ["train", "finetune", "lesson run", "lesson step", "bench run"])
+def test_the_commands_that_train_keep_their_memory(command):
+    figure("keep(); print(0)")
+    missing = (
+        ["out", "--text", "no/such/text", "--model", "no/such/model"] if command == "finetune" else ["no/such.toml"]
+    )
+    assert figure(COMMAND.format([*command.split(), *missing]) + "faults(); print(faults())") < 16
+
+
+def test_the_small_loop_keeps_its_memory():
+    figure("keep(); print(0)")
+    assert figure(FIT + "faults(); print(faults())") < 16
+
+
+def test_jax_keeps_its_temporaries_where_that_was_asked_for_first():
     """Each call has a product of 64 MiB that it gives back."""
     calls = """
 import jax, jax.numpy as jnp
@@ -84,5 +113,5 @@ def call():
 print(sorted(call() for _ in range(20))[10])
 """
     figure("keep(); print(0)")  # skips where it is not to be had
-    assert figure("import minillm.training" + calls) < 100
-    assert figure(calls) > 1000
+    assert figure("keep()" + calls) < 100
+    assert figure(TRAINING + calls) > 1000
