@@ -190,7 +190,7 @@ def test_bad_input_is_one_sentence_and_status_2(no_model, capsys, words, says):
 
 def test_a_device_that_is_not_there_is_status_3(no_model, capsys):
     assert cli.main(["generate", "x", "--backend", "numpy", "--device", "gpu"]) == 3
-    assert "NumPy" in capsys.readouterr().err
+    assert "The backend numpy runs on the CPU, not on a gpu" in capsys.readouterr().err
 
 
 # --- generate
