@@ -12,7 +12,8 @@ by angles it has never seen. Three ways to stretch L by a scale s, none of which
 
 Each gives another `Config`: the reference, its twin, the cache and generation follow it as they are. The paper's ramp
 is linear in the number of turns; the code that its authors published is linear in the number of the pair, between
-bounds rounded outwards, and so are the models trained with it and Transformers. Ours is that of the code.
+bounds rounded outwards, and so are the models trained with it and Transformers. Ours is that of the code. Llama 3.1's
+models have the ramp in turns and plain logits: `llama3_factors`.
 """
 
 import dataclasses
@@ -87,6 +88,23 @@ def yarn_factors(
     low, high = max(math.floor(pair(beta_fast)), 0), min(math.ceil(pair(beta_slow)), head_dim - 1)
     ramp = np.clip((np.arange(head_dim // 2) - low) / (high - low if high != low else 0.001), 0, 1)
     return tuple((1 / (1 - ramp + ramp / scale)).tolist())
+
+
+def llama3_factors(
+    head_dim: int, theta: float, scale: float, low_freq_factor: float, high_freq_factor: float, trained_length: float
+) -> tuple[float, ...]:
+    """The divisor of each pair's frequency in Llama 3.1's models: 1 for the fast, `scale` for the slow.
+
+    The bounds are in turns within the trained length, as YaRN's are; between them each frequency is a mean of its own
+    value and the slowed one, weighted by the number of turns.
+
+    >>> [round(factor, 2) for factor in llama3_factors(8, 5e5, 8.0, 1.0, 4.0, trained_length=8192)]
+    [1.0, 1.0, 2.69, 8.0]
+    """
+    frequencies = theta ** (-np.arange(0, head_dim, 2) / head_dim)
+    turns = trained_length * frequencies / (2 * np.pi)
+    keep = np.clip((turns - low_freq_factor) / (high_freq_factor - low_freq_factor), 0, 1)
+    return tuple((1 / (keep + (1 - keep) / scale)).tolist())
 
 
 def yarn_attention_factor(scale: float) -> float:

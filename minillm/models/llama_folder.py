@@ -8,7 +8,7 @@ import ml_dtypes  # noqa: F401  teaches NumPy the name bfloat16, by which safete
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from minillm.attention.context_extension import yarn_attention_factor, yarn_factors
+from minillm.attention.context_extension import llama3_factors, yarn_attention_factor, yarn_factors
 from minillm.config import Config, MoEConfig
 from minillm.errors import ModelFileError
 from minillm.models.llama_tensors import Names, build_tree, check_tensors, expected_tensors, make_config, read_all
@@ -184,20 +184,6 @@ def _yarn(path: Path, scaling: dict, values: "_Settings", head_dim: int) -> tupl
         raise ModelFileError(f"{path}: beta_slow {slow} is not below beta_fast {fast}.")
     factors = yarn_factors(head_dim, values.number("rope_theta"), scale, trained_length, fast, slow)
     return factors, values.number("attention_factor", yarn_attention_factor(scale))
-
-
-def llama3_factors(
-    head_dim: int, theta: float, factor: float, low_freq_factor: float, high_freq_factor: float, old_context: float
-) -> tuple[float, ...]:
-    """The divisors of Llama 3.1's rotary frequencies, one for each pair.
-
-    A wave that turns more than `high_freq_factor` times within the old context stays as it is; one that turns less than
-    `low_freq_factor` times is slowed by `factor`; between the two, the frequency is interpolated.
-    """
-    frequencies = theta ** (-np.arange(0, head_dim, 2) / head_dim)
-    turns = old_context * frequencies / (2 * np.pi)
-    keep = np.clip((turns - low_freq_factor) / (high_freq_factor - low_freq_factor), 0, 1)
-    return tuple((1 / (keep + (1 - keep) / factor)).tolist())
 
 
 class _Settings:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from minillm.attention import cache as reference_cache
 from minillm.attention import cache_jax as accelerated_cache
 from minillm.attention.context_extension import (
+    llama3_factors,
     ntk_aware,
     position_interpolation,
     yarn,
@@ -45,6 +46,14 @@ configs = st.builds(
 
 def frequencies(config):
     return rotary_frequencies(config.head_dim, config.rope_theta, config.rope_factors)
+
+
+def test_llama3_factors_by_hand():
+    # theta 1e4, H 4: frequencies 1 and 0.01. In 200 tokens the first wave turns 200 / 2pi = 31.8 times (> 4: kept, 1)
+    # and the second 0.318 times (< 1: slowed by 8). In 1000 tokens the second turns 1.59155 times, which is
+    # (1.59155 - 1) / 3 = 0.19718 of the way from slowed to kept: 1 / (0.19718 + 0.80282 / 8) = 3.3608.
+    np.testing.assert_allclose(llama3_factors(4, 1e4, 8.0, 1.0, 4.0, 200), [1, 8])
+    np.testing.assert_allclose(llama3_factors(4, 1e4, 8.0, 1.0, 4.0, 1000), [1, 3.3608], rtol=1e-4)
 
 
 def test_yarn_by_hand():

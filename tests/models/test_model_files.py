@@ -14,7 +14,7 @@ from safetensors.numpy import load_file, save_file
 from minillm.errors import InputError, MinillmError, ModelFileError
 from minillm.models import open_model
 from minillm.models.gguf_file import read_gguf
-from minillm.models.llama_folder import FOLDER_NAMES, llama3_factors, read_llama_folder
+from minillm.models.llama_folder import FOLDER_NAMES, read_llama_folder
 from minillm.models.llama_gguf import GGUF_NAMES, halves_from_pairs, read_llama_gguf
 from minillm.models.llama_tensors import ALIGNMENT, expected_tensors
 from minillm.transformer.transformer import transformer
@@ -106,14 +106,6 @@ def test_a_chat_template_from_either_file(folder):
     assert open_model(folder).tokenizer.chat_text([{"role": "user", "content": "a"}]) == "a1"
     (folder / "chat_template.jinja").write_text("{{ messages[0].content }}2", encoding="utf-8")
     assert open_model(folder).tokenizer.chat_text([{"role": "user", "content": "a"}]) == "a2"
-
-
-def test_llama3_factors_by_hand():
-    # theta 1e4, H 4: frequencies 1 and 0.01. In 200 tokens the first wave turns 200 / 2pi = 31.8 times (> 4: kept, 1)
-    # and the second 0.318 times (< 1: slowed by 8). In 1000 tokens the second turns 1.59155 times, which is
-    # (1.59155 - 1) / 3 = 0.19718 of the way from slowed to kept: 1 / (0.19718 + 0.80282 / 8) = 3.3608.
-    np.testing.assert_allclose(llama3_factors(4, 1e4, 8.0, 1.0, 4.0, 200), [1, 8])
-    np.testing.assert_allclose(llama3_factors(4, 1e4, 8.0, 1.0, 4.0, 1000), [1, 3.3608], rtol=1e-4)
 
 
 # ---- hostile folders ----
