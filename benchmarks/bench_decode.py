@@ -8,6 +8,7 @@ tokens, in a cache for 512 positions: the size that `generate` chooses for such 
 
 import copy
 import functools
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -228,6 +229,11 @@ class Transformers(Program):
         model = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=torch.float32)
         return model.eval().to(self.device)
 
+    @functools.cached_property
+    def cache_argument(self) -> str:
+        """Transformers 5.24 renamed it."""
+        return "cache" if "cache" in inspect.signature(self.model.forward).parameters else "past_key_values"
+
     def tokens(self, length: int) -> Any:
         return tensors(self.device, tokens(length))[0].long()[None]
 
@@ -243,7 +249,7 @@ class Transformers(Program):
         import torch
 
         with torch.inference_mode():
-            out = self.model(ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
+            out = self.model(ids, **{self.cache_argument: cache}, use_cache=True, logits_to_keep=1)
         return out.logits[:, -1], cache
 
     def copy(self, state: Any) -> Any:

@@ -32,7 +32,13 @@ step() {
 
 "$python" -c 'import jax; print("devices:", jax.devices(), "JAX", jax.__version__)' || exit 1
 step tests 150 "$python" -m pytest -q -p no:cacheprovider tests/house/test_on_device.py
-for name in attention moe training decode svd ops lora; do
+names=(attention moe training decode svd lora)  # then all others
+for path in benchmarks/bench_*.py; do
+  name=$(basename "$path" .py)
+  name=${name#bench_}
+  [[ " ${names[*]} " == *" $name "* ]] || names+=("$name")
+done
+for name in "${names[@]}"; do
   step "$name" 180 "$python" -m minillm bench run "$name" "${options[@]}" --json "$out/$name.json"
 done
 # At most eight files come back from some machines: the logs go into one.

@@ -2,7 +2,7 @@
 
 Decoding one token multiplies one row by every matrix, so it goes as fast as memory is read. A CPU reads a
 matrix-vector product fastest when the numbers of one output lie together, which is the transposed matrix:
-with it a step of SmolLM2 took 0.86 of the time (benchmarks/README.md). So model files have it, and a frozen base that
+with it a step of SmolLM2 took 0.86 of the time (benchmarks/notes.md). So model files have it, and a frozen base that
 stays in that form is not copied. `transpose_weights` gives it to a parameter tree; all of `accelerated` takes either.
 """
 

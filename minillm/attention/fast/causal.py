@@ -22,7 +22,7 @@ from minillm.layers.softmax_jax import softmax
 
 Grouped = Float[Any, "*batch K G T H"]
 Heads = Float[Any, "*batch K T H"]
-_LONGEST = 1024  # on a CPU flash attention is slower below, and as fast at 2048 (benchmarks/README.md)
+_LONGEST = 1024  # on a CPU flash attention is slower below, and as fast at 2048 (benchmarks/notes.md)
 _BLOCK, _MOST_BLOCKS = 64, 8  # queries of a block, at least; blocks, at most, for each is compiled
 
 
