@@ -20,6 +20,7 @@ from minillm.attention.flash_jax import flash_attention
 from .harness import Case, Options
 from .torch_peer import DEVICES, on_host, tensors, where
 
+KEEP_FREED_MEMORY = True  # as in training
 TOLERANCE = 1e-5  # of the largest value
 
 

@@ -28,6 +28,8 @@ from .case import Unavailable
 from .harness import Case, Options
 from .torch_peer import DEVICES, on_host, tensors, torch_on, where
 
+KEEP_FREED_MEMORY = True  # as in training
+
 
 def lora(smoke: bool) -> LoRAConfig:
     """Rank 8; rank 2 for the tiny model, whose matrices are small."""

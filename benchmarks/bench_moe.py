@@ -26,6 +26,7 @@ from minillm.layers.mlp_jax import swiglu
 from .harness import Case, Options
 from .torch_peer import DEVICES, on_host, tensors, torch_on, where
 
+KEEP_FREED_MEMORY = True  # as in training
 TOLERANCE = 1e-5  # of the largest value
 
 

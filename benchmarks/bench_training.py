@@ -28,6 +28,7 @@ from minillm.transformer.loss_vjp import language_model_loss_vjp
 from .harness import Case, Options, Unavailable
 from .torch_peer import DEVICES, on_host, tensors, torch_on, where
 
+KEEP_FREED_MEMORY = True
 BYTES = 256
 
 

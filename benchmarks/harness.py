@@ -20,6 +20,7 @@ import jax
 from rich.console import Console
 
 from minillm.errors import InputError
+from minillm.training.allocator import keep_freed_memory
 
 from . import device as devices
 from .case import Case, Options, Unavailable, groups
@@ -93,8 +94,11 @@ def run(
     """Run a module's cases, print the table, write the JSON, and give the document (see `exit_status`).
 
     A missing device, a busy machine (with `quiet`) or a missing folder is an error before anything runs. `calibrate`
-    measures peaks that no table gives; `smoke` only shows that everything works.
+    measures peaks that no table gives; `smoke` only shows that everything works. A module with `KEEP_FREED_MEMORY`
+    runs with the allocator set as for training.
     """
+    if getattr(module, "KEEP_FREED_MEMORY", False):
+        keep_freed_memory()  # before JAX starts its threads; it serves PyTorch too, in the same process
     chosen = devices.choose_device(device)
     if json_path is not None and (json_path.is_dir() or not json_path.parent.is_dir()):
         raise InputError(f"--json {json_path}: not a file in an existing folder.")

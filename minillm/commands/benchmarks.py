@@ -40,9 +40,6 @@ def bench_run(
     smoke: Annotated[bool, typer.Option("--smoke", help="Only show that it all works.")] = False,
 ) -> None:
     """Run a benchmark, print its table and write its JSON; the exit status is 1 if a row failed."""
-    from minillm.training.allocator import keep_freed_memory
-
-    keep_freed_memory()  # as where models are trained; PyTorch, in the same process, has it too
     work = harness()
     modules = work.discover(course_folder("benchmarks"))
     _check_names([name], modules)

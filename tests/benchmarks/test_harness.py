@@ -556,6 +556,18 @@ def test_tables_show_the_rows(document):
     assert "0.50" in text and "10 ms" in text and "same" in text and "below 1, ours takes less" in text
 
 
+def test_only_benchmarks_that_ask_for_it_set_the_allocator(clock, monkeypatch):
+    order = []
+    monkeypatch.setattr(harness, "keep_freed_memory", lambda: order.append("allocator"))
+    monkeypatch.setattr(devices, "choose_device", lambda _: order.append("device") or jax.devices()[0])
+    module = ModuleType("bench_fake")
+    module.cases = lambda _: [host_case("one", clock.takes(1))]
+    harness.run(module, clock=clock, console=Console(file=io.StringIO()))
+    module.KEEP_FREED_MEMORY = True
+    harness.run(module, clock=clock, console=Console(file=io.StringIO()))
+    assert order == ["device", "allocator", "device"]
+
+
 # --- finding the modules ---
 
 
