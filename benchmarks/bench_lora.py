@@ -16,9 +16,10 @@ from minillm.config import TINY, Config, LoRAConfig
 from minillm.errors import DownloadError
 from minillm.layers.linear_jax import transpose_weights
 from minillm.layers.losses import cross_entropy
+from minillm.models.llama_config import config_to_json
+from minillm.models.llama_folder import folder_tensors
 from minillm.models.model_files import open_model
 from minillm.training.config import TrainConfig
-from minillm.training.export import folder_settings, folder_tensors
 from minillm.training.learner import Learner
 from minillm.training.mesh import make_mesh, parameter_sharding, place_rows
 from minillm.training.step import TrainState, init_state, make_step
@@ -100,7 +101,7 @@ def peft(smoke: bool, batch_size: int, length: int, device: str) -> dict[str, An
 
         torch = torch_on(device)
         config, params = model(smoke)
-        llama = transformers.LlamaForCausalLM(transformers.LlamaConfig(**folder_settings(config)))
+        llama = transformers.LlamaForCausalLM(transformers.LlamaConfig(**config_to_json(config)))
         weights = {name: torch.from_numpy(numbers) for name, numbers in folder_tensors(config, params).items()}
         llama.load_state_dict(weights, strict=False)
         llama.tie_weights()

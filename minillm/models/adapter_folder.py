@@ -1,4 +1,4 @@
-"""An adapter from a folder that PEFT, or `minillm finetune`, wrote: adapter_config.json, adapter_model.safetensors.
+"""An adapter's folder, as PEFT has it, read and written: adapter_config.json, adapter_model.safetensors.
 
 PEFT's lora_A is (R, d_in) and its lora_B (d_out, R): our transposes. The scale is in the settings, as alpha, rank and
 whether it is rank-stabilised.
@@ -10,15 +10,20 @@ from typing import Any
 import ml_dtypes  # noqa: F401  teaches NumPy the name bfloat16, by which safetensors asks for it
 import numpy as np
 from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
 
 from minillm.config import Config, LoRAConfig
-from minillm.errors import ModelFileError
+from minillm.errors import InputError, ModelFileError
+from minillm.files import whole_file
+from minillm.models.json_file import read_json, write_json
 from minillm.models.llama_folder import READABLE, folder_names
-from minillm.models.tokenizer_files import read_json
 from minillm.parameters import Adapter
 
 SETTINGS, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
-PREFIX = "base_model.model."
+ADAPTER_FILES = (SETTINGS, WEIGHTS)
+PREFIX, KIND = "base_model.model.", "LORA"
+FACTORS = {"lora_a": "lora_A", "lora_b": "lora_B"}  # our name -> the file's
+KEYS = {"rank": "r", "alpha": "lora_alpha", "dropout": "lora_dropout", "rank_stabilised": "use_rslora"}
 # Kinds of change that are not x W + scale x A B; each with the value that means "not used".
 OTHER_KINDS: dict[str, Any] = {
     "use_dora": False,
@@ -42,7 +47,7 @@ def adapter_base(folder: str | Path) -> str | None:
     return found if isinstance(found, str) and found else None
 
 
-def load_adapter(folder: str | Path, config: Config) -> tuple[Adapter, LoRAConfig]:
+def read_adapter(folder: str | Path, config: Config) -> tuple[Adapter, LoRAConfig]:
     """The adapter of a folder, in float32, for a model of this `Config`; and its settings, the targets as paths.
 
     Raises ModelFileError where a file is missing, damaged, of another kind of change, or of another model.
@@ -51,19 +56,51 @@ def load_adapter(folder: str | Path, config: Config) -> tuple[Adapter, LoRAConfi
     settings = read_json(folder / SETTINGS)
     _refuse_other_kinds(folder / SETTINGS, settings)
     paths = {theirs.removesuffix(".weight"): ours for ours, theirs in module_names(config).items()}
+    ours = {theirs: name for name, theirs in FACTORS.items()}
     adapter: Adapter = {}
     for name, numbers in _tensors(folder / WEIGHTS).items():
         module, _, factor = name.removeprefix(PREFIX).removesuffix(".weight").rpartition(".")
         if factor == "base_layer":
             continue  # PEFT keeps a copy of a head that it changes
-        if module not in paths or factor not in ("lora_A", "lora_B"):
+        if module not in paths or factor not in ours:
             raise ModelFileError(
                 f"{folder}: the adapter has {name!r}, and this model no such matrix; take its own base."
             )
-        adapter.setdefault(paths[module], {})[factor.lower()] = np.ascontiguousarray(numbers.T)
+        adapter.setdefault(paths[module], {})[ours[factor]] = np.ascontiguousarray(numbers.T)
     lora = _settings(folder / SETTINGS, settings, tuple(adapter))
     _check_shapes(folder, adapter, lora, config)
     return adapter, lora
+
+
+def write_adapter(
+    folder: str | Path, adapter: Adapter, lora: LoRAConfig, config: Config, base: str | None = None
+) -> None:
+    """Write an adapter so that `read_adapter`, and PEFT, read the same; each file appears whole, the weights last.
+
+    `base` is the name or path of the model that it changes.
+    """
+    folder = Path(folder)
+    modules = {ours: theirs.removesuffix(".weight") for ours, theirs in module_names(config).items()}
+    tensors = {}
+    for path, pair in adapter.items():
+        if path not in modules:
+            raise InputError(f"LoRA: {path} has no name in a Llama folder, so PEFT could not read this adapter.")
+        for ours, theirs in FACTORS.items():
+            numbers = np.ascontiguousarray(np.asarray(pair[ours]).T, np.float32)
+            tensors[f"{PREFIX}{modules[path]}.{theirs}.weight"] = numbers
+    settings = {
+        "peft_type": KIND,
+        "task_type": "CAUSAL_LM",
+        "base_model_name_or_path": base,
+        "inference_mode": True,
+        "init_lora_weights": True,
+        **{theirs: getattr(lora, ours) for ours, theirs in KEYS.items()},
+        "target_modules": [modules[path] for path in adapter],
+        **OTHER_KINDS,
+    }
+    write_json(folder / SETTINGS, settings)
+    with whole_file(folder / WEIGHTS) as temporary:
+        temporary.write_bytes(save(tensors, metadata={"format": "pt"}))
 
 
 def module_names(config: Config) -> dict[str, str]:
@@ -79,7 +116,7 @@ def module_names(config: Config) -> dict[str, str]:
 
 
 def _refuse_other_kinds(path: Path, settings: dict[str, Any]) -> None:
-    if settings.get("peft_type") != "LORA":
+    if settings.get("peft_type") != KIND:
         raise ModelFileError(f"{path}: peft_type is {settings.get('peft_type')!r}; minillm reads LORA only.")
     for name, unused in OTHER_KINDS.items():
         if settings.get(name, unused) not in (unused, None, False, {}, []):
@@ -87,17 +124,21 @@ def _refuse_other_kinds(path: Path, settings: dict[str, Any]) -> None:
 
 
 def _settings(path: Path, settings: dict[str, Any], targets: tuple[str, ...]) -> LoRAConfig:
-    numbers = []
-    for name, otherwise in (("r", None), ("lora_alpha", None), ("lora_dropout", 0.0)):
-        value = settings.get(name, otherwise)
+    read: dict[str, Any] = {"dropout": 0.0} | {ours: settings[key] for ours, key in KEYS.items() if key in settings}
+    for ours in ("rank", "alpha", "dropout"):
+        value = read.get(ours)
         if not isinstance(value, int | float) or isinstance(value, bool):
-            raise ModelFileError(f"{path}: {name} is {value!r}; it must be a number.")
-        numbers.append(value)
-    rank, alpha, dropout = numbers
+            raise ModelFileError(f"{path}: {KEYS[ours]} is {value!r}; it must be a number.")
     if not targets:
         raise ModelFileError(f"{path.parent / WEIGHTS}: there is no adapter in it; save it again.")
     try:
-        return LoRAConfig(int(rank), float(alpha), targets, settings.get("use_rslora") is True, float(dropout))
+        return LoRAConfig(
+            int(read["rank"]),
+            float(read["alpha"]),
+            targets,
+            read.get("rank_stabilised") is True,
+            float(read["dropout"]),
+        )
     except ValueError as error:
         raise ModelFileError(f"{path}: {error}") from error
 

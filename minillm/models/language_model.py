@@ -13,7 +13,7 @@ from minillm.adaptation.lora import merge_lora
 from minillm.config import Sampling
 from minillm.devices import check_backend, find_device
 from minillm.errors import InputError
-from minillm.models.adapter_folder import load_adapter
+from minillm.models.adapter_folder import read_adapter
 from minillm.models.model_files import PretrainedModel, open_model
 
 _TOKENS = 1024  # about as many are scored together
@@ -47,7 +47,7 @@ def load_model(
         find_device(device)  # a missing device is refused before the file is read
     pretrained = open_model(model)
     if adapter is not None:
-        changes, lora = load_adapter(adapter, pretrained.config)
+        changes, lora = read_adapter(adapter, pretrained.config)
         pretrained = replace(pretrained, params=merge_lora(pretrained.params, changes, lora.scale))
     return LanguageModel(pretrained, backend, device)
 

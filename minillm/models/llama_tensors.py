@@ -1,4 +1,4 @@
-"""From the tensors of a file to the parameter tree of `minillm.config`.
+"""From the tensors of a file to the parameter tree of `minillm.config`, and back.
 
 Files store a linear map as (out, in). Each matrix is handed on as its transposed view, for `x @ W`: nothing is copied,
 and BLAS reads either order.
@@ -140,6 +140,20 @@ def build_tree(config: Config, names: Names, arrays: dict[str, np.ndarray]) -> d
     if not config.tied_embeddings:
         params["head"] = arrays[names.head].T
     return params
+
+
+def tree_tensors(params: dict, names: Names) -> dict[str, np.ndarray]:
+    """What `build_tree` was given: the arrays by the file's names, matrices as (out, in) views."""
+    tensors = {names.embedding: params["embedding"], names.final_norm: params["final_norm"]}
+    if "head" in params:
+        tensors[names.head] = np.transpose(params["head"])
+    for number, layer in enumerate(params["layers"]):
+        for ours, theirs in names.layer.items():
+            leaf = layer
+            for part in ours.split("."):
+                leaf = leaf[int(part) if part.isdigit() else part]
+            tensors[theirs.format(number)] = np.transpose(leaf)  # a vector stays as it is
+    return tensors
 
 
 def _stacked(tree: dict) -> Any:

@@ -1,25 +1,30 @@
-"""One call from a name or a path to a model that runs.
+"""One call from a name or a path to a model that runs, and one to write a model.
 
 open_model()                      SmolLM2-135M-Instruct, fetched once (`minillm.data.fetch`)
-open_model("base")                a small model of Shakespeare that comes with minillm (pretrained/base/)
+open_model("base")                a small model of Shakespeare that comes with minillm (models/base/)
 open_model("folder/model.gguf")   any Llama in a GGUF file
 open_model("folder")              any Llama in a folder with config.json, safetensors and tokenizer.json
+write_model("folder", ...)        such a folder, which Transformers reads too
 """
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tokenizers import Tokenizer as Backend
+
 from minillm.config import Config
 from minillm.data.fetch import SMOLLM2, fetch
 from minillm.errors import MinillmError, ModelFileError
 from minillm.models.gguf_file import read_gguf
-from minillm.models.llama_folder import read_llama_folder
+from minillm.models.llama_folder import CONFIG, SINGLE, read_llama_folder, write_llama_folder
 from minillm.models.llama_gguf import read_llama_gguf
 from minillm.models.tokenizer import Tokenizer
-from minillm.models.tokenizer_files import tokenizer_from_folder, tokenizer_from_gguf
+from minillm.models.tokenizer_gguf import tokenizer_from_gguf
+from minillm.models.tokenizer_json import TOKENIZER, tokenizer_from_folder, write_tokenizer
 
 NAMED_MODELS = {"smollm2": SMOLLM2}
+MODEL_FILES = (CONFIG, SINGLE, TOKENIZER)  # what `write_model` writes
 SHIPPED_MODELS = {"base": Path(__file__).parent / "base"}
 
 
@@ -56,6 +61,12 @@ def open_model(model: str | Path = "smollm2") -> PretrainedModel:
             "or the path of a folder with config.json and safetensors."
         )
     return _open(path.stem if is_file else path.resolve().name, path)
+
+
+def write_model(folder: str | Path, config: Config, params: dict, tokenizer: Backend) -> None:
+    """Write a model as a folder that `open_model` reads; each file appears whole, the weights last."""
+    write_tokenizer(Path(folder), tokenizer)
+    write_llama_folder(folder, config, params)
 
 
 def _open(name: str, path: Path) -> PretrainedModel:

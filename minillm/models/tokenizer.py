@@ -2,7 +2,7 @@
 
 A tokenizer is four steps: special tokens are cut out of the text whole; the rest is split into words by a regular
 expression; the bytes of each word are spelled in 256 printable characters; the merges join neighbours, best first.
-Where a tokenizer comes from is `minillm.models.tokenizer_files`.
+Where it comes from: `minillm.models.tokenizer_json`, `minillm.models.tokenizer_gguf`.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

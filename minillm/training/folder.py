@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Literal
 
 from minillm.errors import InputError
+from minillm.models.adapter_folder import ADAPTER_FILES
+from minillm.models.model_files import MODEL_FILES
 
 Start = Literal["new", "resume", "fresh"]
 
 CHECKPOINTS, METRICS, CURVE, SUMMARY = "checkpoints", "metrics.jsonl", "loss.png", "training.json"
 # All that a run writes, and so all that --fresh removes.
-OWN = (CHECKPOINTS, "unreadable", METRICS, CURVE, SUMMARY, "model.safetensors", "config.json", "tokenizer.json",
-       "adapter_config.json", "adapter_model.safetensors")  # fmt: skip
+OWN = (CHECKPOINTS, "unreadable", METRICS, CURVE, SUMMARY, *MODEL_FILES, *ADAPTER_FILES)
 
 
 def open_folder(folder: Path) -> None:

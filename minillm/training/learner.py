@@ -17,11 +17,10 @@ from minillm.adaptation.lora import init_lora
 from minillm.adaptation.lora_jax import with_lora
 from minillm.config import Config, LoRAConfig
 from minillm.errors import InputError
-from minillm.models.model_files import open_model
+from minillm.models import open_model, write_adapter, write_model
 from minillm.training.checkpoint import checksums
 from minillm.training.config import TrainConfig
 from minillm.training.corpus import Corpus, load_corpus
-from minillm.training.export import export_model, save_adapter
 from minillm.training.step import first_params
 
 Params = dict[str, Any]
@@ -49,9 +48,9 @@ class Learner:
     def export(self, folder: Path, learned: Any, tokenizer: Backend) -> None:
         """Write what was learned, as files that others read."""
         if self.lora is None:
-            export_model(folder, self.model, learned, tokenizer)
+            write_model(folder, self.model, learned, tokenizer)
         else:
-            save_adapter(folder, learned, self.lora, self.model, self.base)
+            write_adapter(folder, learned, self.lora, self.model, self.base)
 
     @property
     def num_learned(self) -> int:

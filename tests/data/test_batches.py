@@ -14,7 +14,7 @@ from minillm.data import Batches, Validation, load_text, split_text, tinyshakesp
 from minillm.data.tokenisation import KINDS, encode, load_tokenizer, make_tokenizer
 from minillm.errors import DownloadError, InputError, ModelFileError
 from minillm.layers.losses import IGNORED
-from minillm.models.tokenizer_files import tokenizer_from_folder
+from minillm.models.tokenizer_json import tokenizer_from_folder
 
 PLAY = "ROMEO:\nBut, soft! what light through yonder window breaks?\n\nJULIET:\nAy me!  What's in a name? 1, 23\n" * 20
 TEXT = np.arange(1000, dtype=np.int32)  # each token says where it stands
@@ -120,7 +120,7 @@ def test_the_first_merge_is_the_most_frequent_pair():
 
 def test_training_again_in_another_process_gives_the_same_tokenizer():
     program = (
-        "import hashlib; from tests.test_batches import PLAY, tokenizer;"
+        "import hashlib; from tests.data.test_batches import PLAY, tokenizer;"
         "print(hashlib.sha256(tokenizer('bpe').to_str().encode()).hexdigest())"
     )
     root = Path(__file__).resolve().parents[2]

@@ -11,8 +11,9 @@ from minillm.adaptation.lora import merge_lora
 from minillm.adaptation.lora_jax import with_lora
 from minillm.config import LoRAConfig
 from minillm.errors import InputError, ModelFileError
-from minillm.models.adapter_folder import PREFIX, SETTINGS, WEIGHTS, load_adapter, module_names
-from minillm.training.export import folder_settings, folder_tensors, save_adapter
+from minillm.models.adapter_folder import PREFIX, SETTINGS, WEIGHTS, module_names, read_adapter, write_adapter
+from minillm.models.llama_config import config_to_json
+from minillm.models.llama_folder import folder_tensors
 from minillm.transformer.transformer import transformer as reference_transformer
 from minillm.transformer.transformer_jax import transformer
 from tests.adaptation.test_lora import CONFIG, LORA, TOKENS, base, jax_loss, trained
@@ -27,7 +28,7 @@ CONFIGS = [
 @pytest.fixture
 def saved(tmp_path):
     params = base(dtype=np.float32)
-    save_adapter(tmp_path / "adapter", trained(params, dtype=np.float32), LORA, CONFIG)
+    write_adapter(tmp_path / "adapter", trained(params, dtype=np.float32), LORA, CONFIG)
     return tmp_path / "adapter"
 
 
@@ -37,7 +38,7 @@ def peft_model(folder, params):
     from safetensors.numpy import save_file
 
     folder.mkdir()
-    (folder / "config.json").write_text(json.dumps(folder_settings(CONFIG)), encoding="utf-8")
+    (folder / "config.json").write_text(json.dumps(config_to_json(CONFIG)), encoding="utf-8")
     save_file(folder_tensors(CONFIG, params), folder / "model.safetensors", metadata={"format": "pt"})
     return torch, transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
 
@@ -46,8 +47,8 @@ def peft_model(folder, params):
 def test_what_is_saved_is_loaded(tmp_path, lora):
     params = base(dtype=np.float32)
     adapter = trained(params, lora, dtype=np.float32)
-    save_adapter(tmp_path, adapter, lora, CONFIG)
-    found, settings = load_adapter(tmp_path, CONFIG)
+    write_adapter(tmp_path, adapter, lora, CONFIG)
+    found, settings = read_adapter(tmp_path, CONFIG)
     assert found.keys() == adapter.keys()
     for path, pair in adapter.items():
         for name in ("lora_a", "lora_b"):
@@ -63,7 +64,7 @@ def test_peft_computes_what_we_compute(tmp_path, lora):
     params = base(dtype=np.float32)
     torch, model = peft_model(tmp_path / "base", params)
     adapter = trained(params, lora, dtype=np.float32)
-    save_adapter(tmp_path / "adapter", adapter, lora, CONFIG)
+    write_adapter(tmp_path / "adapter", adapter, lora, CONFIG)
     theirs = peft.PeftModel.from_pretrained(model, tmp_path / "adapter").eval().double()
     with torch.no_grad():
         expected = theirs(torch.from_numpy(TOKENS)).logits.numpy()
@@ -95,7 +96,7 @@ def test_we_compute_what_peft_computes(tmp_path, targets):
     theirs.eval().save_pretrained(tmp_path / "adapter")
     with torch.no_grad():
         expected = theirs(tokens).logits.numpy()
-    adapter, lora = load_adapter(tmp_path / "adapter", CONFIG)
+    adapter, lora = read_adapter(tmp_path / "adapter", CONFIG)
     assert lora.scale == 6 / 2**0.5
     assert all(np.any(pair["lora_b"]) for pair in adapter.values())
     largest = np.abs(expected).max()
@@ -120,20 +121,20 @@ def test_settings_that_make_no_sense_are_refused(saved, change, message):
     settings = json.loads((saved / SETTINGS).read_text(encoding="utf-8"))
     (saved / SETTINGS).write_text(json.dumps(settings | change), encoding="utf-8")
     with pytest.raises(ModelFileError, match=message):
-        load_adapter(saved, CONFIG)
+        read_adapter(saved, CONFIG)
 
 
 def test_an_adapter_of_another_model_is_refused(saved):
     with pytest.raises(
         ModelFileError, match=r"has shape \(5, 2\), and for this model and rank 2 it is \(7, 2\); take its own"
     ):
-        load_adapter(saved, replace(CONFIG, ffn_dim=7))
+        read_adapter(saved, replace(CONFIG, ffn_dim=7))
     with pytest.raises(
         ModelFileError, match=r"has 'base_model.*layers.1.*', and this model no such matrix; take its own"
     ):
-        load_adapter(saved, replace(CONFIG, num_layers=1))
+        read_adapter(saved, replace(CONFIG, num_layers=1))
     with pytest.raises(ModelFileError, match=r"lm_head.*and this model no such matrix"):
-        load_adapter(saved, replace(CONFIG, tied_embeddings=True))
+        read_adapter(saved, replace(CONFIG, tied_embeddings=True))
 
 
 def test_a_damaged_file_is_refused(saved):
@@ -141,25 +142,25 @@ def test_a_damaged_file_is_refused(saved):
     for cut in (0, 7, 100, len(whole) - 1):
         (saved / WEIGHTS).write_bytes(whole[:cut])
         with pytest.raises(ModelFileError, match="is no whole safetensors file"):
-            load_adapter(saved, CONFIG)
+            read_adapter(saved, CONFIG)
     (saved / WEIGHTS).unlink()
     with pytest.raises(ModelFileError, match="is missing; an adapter is"):
-        load_adapter(saved, CONFIG)
+        read_adapter(saved, CONFIG)
     (saved / WEIGHTS).write_bytes(whole)
     (saved / SETTINGS).write_text("{", encoding="utf-8")
     with pytest.raises(ModelFileError, match=r"adapter_config\.json"):
-        load_adapter(saved, CONFIG)
+        read_adapter(saved, CONFIG)
 
 
 def test_numbers_that_are_none_are_refused(tmp_path):
     params = base(dtype=np.float32)
     adapter = trained(params, dtype=np.float32)
     adapter["head"]["lora_b"][0, 0] = np.nan
-    save_adapter(tmp_path, adapter, LORA, CONFIG)
+    write_adapter(tmp_path, adapter, LORA, CONFIG)
     with pytest.raises(ModelFileError, match="holds numbers that are infinite or not a number"):
-        load_adapter(tmp_path, CONFIG)
+        read_adapter(tmp_path, CONFIG)
     with pytest.raises(InputError, match="has no name in a Llama folder"):
-        save_adapter(tmp_path, {"layers.0.other": adapter["head"]}, LoRAConfig(), CONFIG)
+        write_adapter(tmp_path, {"layers.0.other": adapter["head"]}, LoRAConfig(), CONFIG)
 
 
 @pytest.mark.extra
@@ -171,7 +172,7 @@ def test_the_gradients_are_those_of_peft(tmp_path):
     adapter = trained(params, dtype=np.float32)
     for pair in adapter.values():
         pair["lora_b"] *= np.float32(0.1)  # so that the softmax is not saturated, and rounding stays small
-    save_adapter(tmp_path / "adapter", adapter, LORA, CONFIG)
+    write_adapter(tmp_path / "adapter", adapter, LORA, CONFIG)
     theirs = peft.PeftModel.from_pretrained(model, tmp_path / "adapter", is_trainable=True)
     labels = np.roll(TOKENS, -1, axis=-1)
     logits = theirs(torch.from_numpy(TOKENS)).logits

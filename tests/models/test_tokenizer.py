@@ -15,7 +15,7 @@ from minillm.errors import InputError, ModelFileError
 from minillm.models.chat import render_chat
 from minillm.models.gguf_file import read_gguf
 from minillm.models.tokenizer import Tokenizer
-from minillm.models.tokenizer_files import CONTROL, tokenizer_from_gguf
+from minillm.models.tokenizer_gguf import CONTROL, tokenizer_from_gguf
 
 PATH = Path("model.gguf")
 CHATML = (

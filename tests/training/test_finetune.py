@@ -14,12 +14,12 @@ from minillm.commands.main import app, main
 from minillm.config import LoRAConfig
 from minillm.data.tokenisation import make_tokenizer
 from minillm.errors import InputError
-from minillm.models.adapter_folder import load_adapter
+from minillm.models import write_model
+from minillm.models.adapter_folder import read_adapter
 from minillm.models.language_model import load_model
 from minillm.models.model_files import open_model
 from minillm.training import loop
 from minillm.training.config import Finetune, ModelShape, TrainConfig
-from minillm.training.export import export_model
 from minillm.training.metrics import read_metrics
 from minillm.training.settings import parse_config
 from minillm.transformer.transformer import init_params, transformer
@@ -33,7 +33,7 @@ def base(tmp_path_factory):
     folder = tmp_path_factory.mktemp("base")
     tokenizer = make_tokenizer("bytes", VERSE)
     config = ModelShape(num_layers=2, model_dim=24, num_heads=2, num_kv_heads=1, context_length=32).config(256)
-    export_model(folder, config, wide_params(config, 0), tokenizer)
+    write_model(folder, config, wide_params(config, 0), tokenizer)
     return folder
 
 
@@ -72,7 +72,7 @@ def test_an_adapter_learns_and_the_base_stays(given, base):
     assert (base / "model.safetensors").read_bytes() == before
 
     model = open_model(base)
-    adapter, lora = load_adapter(given["out"], model.config)
+    adapter, lora = read_adapter(given["out"], model.config)
     assert lora == LoRAConfig(4, 16.0, tuple(adapter), dropout=0.1)
     assert summary["learned_parameters"] == sum(leaf.size for leaf in jax.tree.leaves(adapter))
     assert summary["parameters"] == model.config.num_parameters
@@ -90,7 +90,7 @@ def test_a_checkpoint_holds_the_adapter_alone(given, base):
     run(given)
     newest = Path(given["out"]) / "checkpoints" / "24"
     info = json.loads((newest / "info" / "metadata").read_text(encoding="utf-8"))
-    adapter, _ = load_adapter(given["out"], open_model(base).config)
+    adapter, _ = read_adapter(given["out"], open_model(base).config)
     leaves = len(jax.tree.leaves(adapter))
     assert len(info["checksums"]) == 2 + 3 * leaves  # two counts of steps; the adapter and two moments of it
 
@@ -184,7 +184,7 @@ def test_a_run_is_not_continued_with_another_base_or_method(given, base, tmp_pat
     config = ModelShape(num_layers=2, model_dim=24, num_heads=2, num_kv_heads=1, context_length=32).config(256)
     saved = (base / "model.safetensors").read_bytes()
     try:
-        export_model(base, config, wide_params(config, 1), make_tokenizer("bytes", VERSE))
+        write_model(base, config, wide_params(config, 1), make_tokenizer("bytes", VERSE))
         with pytest.raises(InputError, match="are not those that the run"):
             run(given, "resume", schedule="constant")
     finally:
@@ -196,7 +196,7 @@ def test_the_commands(given, base, tmp_path, capsys):
     few = ["--model", str(base), "--text", given["text"], "--steps", "4", "--context-length", "16", "--rank", "2"]
     assert main(["finetune", out, *few, "--target", "layers.*.attention.*"]) == 0
     assert "minillm generate --adapter" in capsys.readouterr().out
-    adapter, _ = load_adapter(out, open_model(base).config)
+    adapter, _ = read_adapter(out, open_model(base).config)
     assert len(adapter) == 8
     assert main(["generate", "Tomorrow", "--adapter", out, "--max-tokens", "3", "--json"]) == 0  # on its own base
     assert json.loads(capsys.readouterr().out)

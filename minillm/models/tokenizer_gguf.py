@@ -1,10 +1,8 @@
-"""Tokenizers from files.
+"""The tokenizer in a GGUF file.
 
-A GGUF file holds the vocabulary, the merges and the *name* of the rule by which text is split before them;
-tokenizer.json holds all of it.
+The header holds the vocabulary, the merges and the *name* of the rule by which text is split before them.
 """
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -16,7 +14,6 @@ from minillm.errors import ModelFileError
 from minillm.models.tokenizer import Tokenizer
 
 CONTROL, USER_DEFINED = 3, 4  # of `tokenizer.ggml.token_type`
-MAX_FILE_BYTES = 1 << 28  # no real tokenizer.json is near
 
 LLAMA3_SPLIT = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}"
@@ -88,77 +85,6 @@ def tokenizer_from_gguf(metadata: Mapping[str, object], path: Path) -> Tokenizer
         stop_ids=() if eot is None else (eot,),
         chat_template=template if isinstance(template, str) else None,
     )
-
-
-def tokenizer_from_folder(folder: Path) -> Tokenizer:
-    """The tokenizer in a folder: tokenizer.json, and what the files around it say of special tokens and chat."""
-    source = folder / "tokenizer.json"
-    text = _read_text(source)
-    try:
-        backend = Backend.from_str(text)
-    except Exception as error:
-        raise ModelFileError(f"{source}: this is no tokenizer of the tokenizers library ({error}).") from error
-    backend.no_truncation()
-    backend.no_padding()
-    settings, config, generation = (
-        read_json(folder / name, default={})
-        for name in ("tokenizer_config.json", "config.json", "generation_config.json")
-    )
-    vocab_size = backend.get_vocab_size()
-
-    def ids_of(name: str) -> list[int]:
-        token = settings.get(f"{name}_token")
-        token = token.get("content") if isinstance(token, dict) else token
-        by_text = [backend.token_to_id(token)] if isinstance(token, str) else []
-        for source in (generation, config):
-            value = source.get(f"{name}_token_id")
-            by_text += value if isinstance(value, list) else [value]
-        return [i for i in by_text if isinstance(i, int) and not isinstance(i, bool) and 0 <= i < vocab_size]
-
-    bos, eos = ids_of("bos"), ids_of("eos")
-    return Tokenizer(
-        backend,
-        path=folder,
-        bos_id=bos[0] if bos else None,
-        eos_id=eos[0] if eos else None,
-        stop_ids=eos,
-        chat_template=_folder_template(folder, settings),
-    )
-
-
-def read_json(path: Path, default: dict | None = None) -> dict:
-    """A JSON object from a file of a model; `default` where there is no such file."""
-    if default is not None and not path.exists():
-        return default
-    try:
-        value = json.loads(_read_text(path))
-    except (ValueError, RecursionError) as error:
-        raise ModelFileError(f"{path}: this is not JSON ({error}); download it again.") from error
-    if not isinstance(value, dict):
-        raise ModelFileError(f"{path}: this holds {type(value).__name__} where an object is needed; download it again.")
-    return value
-
-
-def _folder_template(folder: Path, settings: dict) -> str | None:
-    path = folder / "chat_template.jinja"
-    if path.exists():
-        return _read_text(path)
-    template = settings.get("chat_template")
-    if isinstance(template, list):  # several, by name
-        named = {item.get("name"): item.get("template") for item in template if isinstance(item, dict)}
-        template = named.get("default")
-    return template if isinstance(template, str) else None
-
-
-def _read_text(path: Path) -> str:
-    try:
-        if path.stat().st_size > MAX_FILE_BYTES:
-            raise ModelFileError(f"{path}: {path.stat().st_size} bytes are more than any tokenizer has.")
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError as error:
-        raise ModelFileError(f"{path}: this file of the model is missing; download the whole folder.") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise ModelFileError(f"{path}: cannot read this file ({error}); check it, or download it again.") from error
 
 
 def _strings(metadata: Mapping[str, object], key: str, path: Path) -> list[str]:
