@@ -2,8 +2,8 @@
 # Measures a GPU or TPU within ten minutes: the tests that need one, then the benchmarks, the most telling first.
 # Results go to $OUT, a file for each benchmark; a benchmark that is stopped keeps the groups that it finished.
 #
-#     OUT=results bash benchmarks/on_device.sh                 # on the machine with the device
-#     OUT=/tmp/out SMOKE=1 DEVICE=cpu bash benchmarks/on_device.sh   # that it works, on a CPU
+#     OUT=out/device bash benchmarks/on_device.sh                      # on the machine with the device
+#     OUT=out/device SMOKE=1 DEVICE=cpu bash benchmarks/on_device.sh   # only show that it works, on a CPU
 #
 # MINUTES (10), DEVICE (JAX's own choice), MIN_TIME (0.3 seconds a row) and PYTHON (python3) can be set.
 set -uo pipefail
@@ -42,6 +42,7 @@ for name in "${names[@]}"; do
   step "$name" 180 "$python" -m minillm bench run "$name" "${options[@]}" --json "$out/$name.json"
 done
 # At most eight files come back from some machines: the logs go into one.
-logs=("$out"/*.log)
-cat "${logs[@]}" > "$out/log.txt" && rm "${logs[@]}"
+for log in "$out"/*.log; do
+  [ -f "$log" ] && cat "$log" >> "$out/log.txt" && rm "$log"
+done
 ((${#failed[@]} == 0)) || { echo "not finished: ${failed[*]}"; exit 1; }
