@@ -17,7 +17,7 @@ _ALIASES = {
 
 
 def key_reader() -> Callable[[], str] | None:
-    """A function that waits for a key and names it, or None where there is no terminal to wait at."""
+    """A function that waits for a key and names it, or None if there is no terminal."""
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         return None
     return _windows_key if os.name == "nt" else _terminal_key

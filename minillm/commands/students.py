@@ -8,17 +8,18 @@ import typer
 commands = typer.Typer()
 
 Id = Annotated[str, typer.Argument(help="An assignment's number or name, like 1 or softmax.")]
-MaybeId = Annotated[str | None, typer.Argument(help="A number or name; without one, the assignment at hand.")]
+MaybeId = Annotated[str | None, typer.Argument(help="A number or name; by default the current assignment.")]
 
 
 @commands.command()
 def init(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new folder for the assignments.")],
     student: Annotated[
-        str | None, typer.Option("--student", help="Your name in the course: some details then are yours alone.")
+        str | None,
+        typer.Option("--student", help="Your name in the course; some details of your assignments depend on it."),
     ] = None,
 ) -> None:
-    """Make a folder with the assignments, to be written by you."""
+    """Make a folder with the assignments for you to write."""
     from minillm.course.assignments import student as verbs
 
     verbs.init(folder, student)
@@ -30,11 +31,11 @@ def check(
         list[str] | None, typer.Argument(metavar="[ID]...", help="Numbers or names; all by default.")
     ] = None,
     replay: Annotated[
-        str | None, typer.Option("--replay", metavar="KEY", help="Write the script of a failure.")
+        str | None, typer.Option("--replay", metavar="KEY", help="Write a script that repeats a failure.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")] = False,
 ) -> None:
-    """Check your assignments: what is wrong, by the smallest input that shows it."""
+    """Check your assignments; shows the smallest input that fails."""
     from minillm.course.assignments import student as verbs
 
     raise typer.Exit(verbs.check(ids or [], replay, as_json))
@@ -42,7 +43,7 @@ def check(
 
 @commands.command()
 def hint(id: MaybeId = None) -> None:
-    """Give a hint for what is wrong; again for a plainer one."""
+    """Show a hint for the first failure; again for a plainer one."""
     from minillm.course.assignments import student as verbs
 
     verbs.hint(id)
@@ -50,7 +51,7 @@ def hint(id: MaybeId = None) -> None:
 
 @commands.command("list")
 def list_() -> None:
-    """Show the assignments and how far you are."""
+    """Show the assignments and your progress."""
     from minillm.course.assignments import student as verbs
 
     verbs.list_assignments()
@@ -58,7 +59,7 @@ def list_() -> None:
 
 @commands.command()
 def reset(id: Id) -> None:
-    """Put an assignment back as it was handed out; what you wrote is copied first."""
+    """Put an assignment back as it was handed out; your files are copied first."""
     from minillm.course.assignments import student as verbs
 
     verbs.reset(id)
@@ -66,9 +67,9 @@ def reset(id: Id) -> None:
 
 @commands.command()
 def solution(
-    id: Id, give_up: Annotated[bool, typer.Option("--give-up", help="Show it without a pass.")] = False
+    id: Id, give_up: Annotated[bool, typer.Option("--give-up", help="Show it although yours does not pass.")] = False
 ) -> None:
-    """Show a solution, once yours passes."""
+    """Show our solution, once yours passes."""
     from minillm.course.assignments import student as verbs
 
     verbs.solution(id, give_up)

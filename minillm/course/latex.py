@@ -1,6 +1,6 @@
-r"""Formulas of a lesson's text as a terminal can show them: `$\sum_t \log p(x_t)$` becomes ∑_t log p(x_t).
+r"""Formulas of a lesson's text, as a terminal can show them: `$\sum_t \log p(x_t)$` becomes ∑_t log p(x_t).
 
-Only what is common in the chapter is translated; the rest stays as it was written, which is legible too.
+Only the symbols that the lessons use are translated; the rest stays as it is written.
 """
 
 import re
@@ -40,7 +40,7 @@ def legible(formula: str) -> str:
         text = re.sub(r"\\sqrt\s*\{([^{}]*)\}", r"√(\1)", text)
         text = re.sub(r"([_^])\{(\w)\}", r"\1\2", text)
     text = re.sub(r"\\(?:begin|end)\{[^{}]*\}", "", text)
-    text = re.sub(r"\\([A-Za-z]+)", lambda found: _SYMBOLS.get(found[1], found[1]), text)
+    text = re.sub(r"\\([A-Za-z]+)", lambda match: _SYMBOLS.get(match[1], match[1]), text)
     text = re.sub(r"\\([{}|%_#$])", r"\1", text)
     return "\n".join(" ".join(line.split()) for line in text.strip().splitlines())
 
@@ -53,6 +53,6 @@ def legible_markdown(text: str) -> str:
     """
     parts = _CODE.split(text)  # what is code already (the odd parts) stays
     for i in range(0, len(parts), 2):
-        shown = _DISPLAY.sub(lambda found: f"\n```text\n{legible(found[1])}\n```\n", parts[i])
-        parts[i] = _INLINE.sub(lambda found: f"`{legible(found[1])}`", shown)
+        shown = _DISPLAY.sub(lambda match: f"\n```text\n{legible(match[1])}\n```\n", parts[i])
+        parts[i] = _INLINE.sub(lambda match: f"`{legible(match[1])}`", shown)
     return "".join(parts)

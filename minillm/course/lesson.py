@@ -43,7 +43,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Script:
-    """A lesson file that was read and checked."""
+    """A lesson file, read and checked."""
 
     path: Path
     id: str
@@ -57,8 +57,8 @@ class Script:
 def lesson_files(folder: Path | None = None) -> dict[str, Path]:
     """Lesson ids and their files, in the chapter's order; nothing is read but the names."""
     folder = folder or course_folder("lessons")
-    found = {_id_of(path): path for path in sorted(folder.glob("*.py")) if _NAME.fullmatch(path.name)}
-    return dict(sorted(found.items(), key=lambda item: [int(part) for part in item[0].split(".")]))
+    files = {_id_of(path): path for path in sorted(folder.glob("*.py")) if _NAME.fullmatch(path.name)}
+    return dict(sorted(files.items(), key=lambda item: [int(part) for part in item[0].split(".")]))
 
 
 def find_lesson(id_or_path: str, folder: Path | None = None) -> Script:

@@ -1,7 +1,7 @@
-"""What a cell did to the names: which are new, which changed, and what they hold.
+"""What a cell did to the variables: which are new, which changed, and what they hold.
 
-Arrays are recognised by what they can do (dtype, shape, conversion to NumPy), so NumPy's and JAX's are shown
-alike and neither JAX nor any other library is imported for it.
+An array is anything with a dtype, a shape and a conversion to NumPy. So NumPy's and JAX's arrays are shown alike, and
+no library is imported for it.
 """
 
 import weakref
@@ -21,7 +21,7 @@ _PLAIN = int | float | complex | str | bytes | bool | np.generic | type(None)
 
 
 def fingerprints(namespace: Namespace) -> dict[str, object]:
-    """Something for each public name that differs once the name's value has changed."""
+    """A fingerprint of each public name's value, which differs once the value has changed."""
     return {name: _fingerprint(value) for name, value in namespace.items() if not name.startswith("_")}
 
 
@@ -32,7 +32,7 @@ def names_changed(before: dict[str, object], after: dict[str, object]) -> dict[s
 
 
 def names_table(namespace: Namespace, marks: Mapping[str, str]) -> Table | None:
-    """A table of those of the named values that have a size, with their marks (new, changed) beside them."""
+    """A table of the named values that have a size, with their marks (new, changed)."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
     table.add_column("", style="green", no_wrap=True)
     table.add_column("name", style="bold", overflow="fold")

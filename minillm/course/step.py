@@ -1,6 +1,6 @@
-"""Step through a lesson in a terminal: a text, the code it speaks of, what the code did; then a key.
+"""Step through a lesson in a terminal: a text, its code, what the code did; then wait for a key.
 
-Without a terminal (a pipe, CI) the same is shown from beginning to end without waiting.
+Without a terminal (in a pipe, in CI) all of it is shown without waiting.
 """
 
 import time
@@ -47,16 +47,16 @@ class Stop:
 
 
 def stops(script: Script) -> list[Stop]:
-    """Put every code cell together with the texts that lead to it."""
-    found: list[Stop] = []
+    """Group every code cell with the texts before it."""
+    together: list[Stop] = []
     texts: list[Cell] = []
     for cell in script.cells:
         if cell.kind == "code":
-            found.append(Stop(tuple(texts), cell))
+            together.append(Stop(tuple(texts), cell))
             texts = []
         else:
             texts.append(cell)
-    return [*found, Stop(tuple(texts), None)] if texts else found
+    return [*together, Stop(tuple(texts), None)] if texts else together
 
 
 def step_lesson(script: Script, options: Options) -> None:
@@ -68,7 +68,7 @@ def step_lesson(script: Script, options: Options) -> None:
 
 
 class _Stepper:
-    """The state of one walk: where the reader is, and whether keys are still waited for."""
+    """The state of one walk: the reader's place, and whether to wait for keys."""
 
     def __init__(self, script: Script, namespace: Namespace, read_key: Callable[[], str] | None):
         self.script, self.namespace, self.read_key = script, namespace, read_key
@@ -145,7 +145,7 @@ class _Stepper:
         self.console.print(f"({seconds:.2f} s)", style="dim")
 
     def wait(self, action: str, ahead: int) -> bool:
-        """Wait for the reader to go on; False to quit. `ahead` is the first stop not yet left behind."""
+        """Wait until the reader goes on; False to quit. `ahead` is the first stop that is not yet passed."""
         view = ahead
         while self.read_key is not None:
             key = self.ask(action if view == ahead else "forward")

@@ -185,7 +185,7 @@ def test_after_a_crash_the_rest_is_graded(assignment):
 
     softmax = find_assignment("softmax", assignments())
     text = softmax.solution("numpy", softmax.variant(None)).replace(
-        "    powers = np.exp(scores", "    while scores.size:\n        pass\n    powers = np.exp(scores", 1
+        "    exponentials = np.exp(scores", "    while scores.size:\n        pass\n    exponentials = np.exp(scores", 1
     )
     found = list(check_source(softmax, "numpy", text, softmax.variant(None), EFFORT, Limits(call_seconds=0.5)))
     assert [(r.question, r.verdict) for r in found] == [("softmax", "timeout")] * 3 + [("cross_entropy", "pass")] * 2
@@ -313,7 +313,7 @@ def test_a_message_that_is_none_is_refused(content):
 def test_no_memory_is_taken_for_what_is_not_there():
     content = frames.pack({"id": 1}, np.ones(3)).replace(b"(3,), }              ", b"(30000000000,), }    ")
     assert b"30000000000" in content
-    with pytest.raises(frames.BadFrame, match="promises what is not there"):
+    with pytest.raises(frames.BadFrame, match="is shorter than its header says"):
         frames.unpack(reader(content))
 
 

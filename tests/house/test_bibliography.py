@@ -79,6 +79,7 @@ def test_another_form_is_refused_with_its_line(tmp_path, text, line):
         read_bibliography(tmp_path / "bad.bib")
 
 
+@pytest.mark.extra
 def test_bibtex_reads_it_too():
     """What prints the book reads the same entries (pybtex is in the extra `peers`)."""
     pybtex = pytest.importorskip("pybtex.database", reason="needs the extra `peers`")

@@ -1,4 +1,4 @@
-"""The README's lines for a student and a teacher, run as they are written."""
+"""The lines for a student and a teacher in README and on the assignments' page, run as they are written."""
 
 import os
 import re
@@ -8,14 +8,22 @@ from pathlib import Path
 
 import pytest
 
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[2]
+PAGES = [(ROOT / page).read_text(encoding="utf-8") for page in ("README.md", "lessons/assignments/README.md")]
+
+
+def commands_of(who):
+    """The lines for a student or a teacher, without comments; where two pages have them, both have the same."""
+    pattern = rf"## [^\n]*[Aa] {who}'s first [^\n]*\n.*?```sh\n(.*?)```"
+    blocks = [block for page in PAGES for block in re.findall(pattern, page, re.DOTALL)]
+    [commands] = {tuple(line.split("#")[0].strip() for line in block.strip().splitlines()) for block in blocks}
+    return commands
 
 
 @pytest.mark.parametrize("who", ["student", "teacher"])
 def test_the_first_minutes(who, tmp_path):
     """`check` ends with 1, as nothing is written yet; the watch is given the end of its input."""
-    [block] = re.findall(rf"## Assignments: a {who}'s first [^\n]*\n.*?```sh\n(.*?)```", README, re.DOTALL)
-    commands = [line.split("#")[0].strip() for line in block.strip().splitlines()]
+    commands = commands_of(who)
     script = "\n".join(f"{line} || exit 9" if not re.match(r"minillm check \d", line) else line for line in commands)
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "minillm").write_text(
@@ -36,4 +44,4 @@ def test_the_first_minutes(who, tmp_path):
         assert "not written yet" in run.stdout and (tmp_path / "work" / "submission.zip").is_file()
     else:
         assert (tmp_path / "grades.csv").read_text(encoding="utf-8-sig").count("\n") == 3
-        assert "All of this is as it should be." in run.stdout and (tmp_path / "gradescope_1.zip").is_file()
+        assert "All checks passed." in run.stdout and (tmp_path / "gradescope_1.zip").is_file()

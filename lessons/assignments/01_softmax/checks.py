@@ -12,8 +12,8 @@ def along(functions, variant):
     axis = int(variant["AXIS"])
 
     def softmax(scores):
-        shares = functions["softmax"](np.moveaxis(scores, -1, axis))
-        return np.moveaxis(shares, axis, -1) if np.ndim(shares) == np.ndim(scores) else shares
+        answer = functions["softmax"](np.moveaxis(scores, -1, axis))
+        return np.moveaxis(answer, axis, -1) if np.ndim(answer) == np.ndim(scores) else answer
 
     return (softmax,)
 

@@ -1,7 +1,7 @@
 """Causal attention.
 
-Every token asks (its query), every token up to itself answers (key and value), in proportion to how
-well they match:
+Each token has a query, a key and a value. A token compares its query with the keys of all tokens up to
+itself, and mixes their values in proportion to how well they match:
 
     output = softmax(query key^T / {SCALE}) value
 
@@ -12,18 +12,17 @@ import numpy as np
 
 
 def causal_attention(query, key, value):
-    """`query` is (T, N, H), `key` and `value` are (S, N, H) with S >= T; gives (T, N, H).
+    """`query` is (T, N, H), `key` and `value` are (S, N, H) with S >= T; returns (T, N, H).
 
-    The queries are those of the last T of S tokens: query t stands at position S - T + t, and sees the
-    keys at positions 0 to its own. Scores are divided by {SCALE}. Each of the N heads attends by
-    itself.
+    The queries belong to the last T of S tokens: query t stands at position S - T + t and sees the keys
+    at positions 0 to its own. The scores are divided by {SCALE}. Each of the N heads attends by itself.
     """
     # BEGIN SOLUTION
     (T, _, H), S = query.shape, key.shape[0]
     scores = np.einsum("tnh,snh->nts", query, key) / SCALE
     visible = np.arange(S) <= S - T + np.arange(T)[:, None]
     scores = np.where(visible, scores, -np.inf)
-    powers = np.exp(scores - scores.max(axis=-1, keepdims=True))
-    weights = powers / powers.sum(axis=-1, keepdims=True)
+    exponentials = np.exp(scores - scores.max(axis=-1, keepdims=True))
+    weights = exponentials / exponentials.sum(axis=-1, keepdims=True)
     return np.einsum("nts,snh->tnh", weights, value)
     # END SOLUTION

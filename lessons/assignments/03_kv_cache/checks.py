@@ -48,7 +48,7 @@ def both(functions, variant):
 
 CHECKS = [
     Check(
-        "grouped_attention", laws.grouped_heads_share, 4, attention, words="Query head n asks key/value head {HEADS}."
+        "grouped_attention", laws.grouped_heads_share, 4, attention, words="Query head n uses key/value head {HEADS}."
     ),
     Check("decode", laws.a_step_is_attention_over_what_is_filled, 3, step),
     Check("decode", laws.a_step_writes_one_place, 2, step),

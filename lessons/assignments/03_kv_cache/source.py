@@ -1,33 +1,34 @@
 """Grouped-query attention with a KV cache.
 
-A model that writes keeps the keys and values of past tokens, so that a new token costs one row.
-Key/value heads are shared by groups of query heads, which makes that cache smaller.
+A model that generates text stores the keys and values of past tokens, so that a new token needs one row
+of attention only. Several query heads share a key/value head, which makes this cache smaller.
 """
 
 import numpy as np
 
 
 def grouped_attention(query, key, value):
-    """`query` is (T, N, H), `key` and `value` are (S, K, H), N a multiple of K; gives (T, N, H). No
-    mask.
+    """`query` is (T, N, H), `key` and `value` are (S, K, H), N a multiple of K; returns (T, N, H).
+    There is no mask.
 
-    Scores are divided by sqrt(H). Query head n asks key/value head {HEADS}.
+    The scores are divided by sqrt(H). Query head n uses key/value head {HEADS}.
     """
     # BEGIN SOLUTION
     (_, N, H), K = query.shape, key.shape[1]
     heads = HEADS
     scores = np.einsum("tnh,snh->nts", query, key[:, heads]) / np.sqrt(H)
-    powers = np.exp(scores - scores.max(axis=-1, keepdims=True))
-    return np.einsum("nts,snh->tnh", powers / powers.sum(axis=-1, keepdims=True), value[:, heads])
+    exponentials = np.exp(scores - scores.max(axis=-1, keepdims=True))
+    return np.einsum("nts,snh->tnh", exponentials / exponentials.sum(axis=-1, keepdims=True), value[:, heads])
     # END SOLUTION
 
 
 def decode(query, key, value, keys, values, length):
-    """One new token. `query` is (N, H), `key` and `value` are (K, H): its own. `keys` and `values` are
-    the caches, (S, K, H), of which the first `length` places are filled; beyond them stands anything.
+    """One new token. `query` is (N, H); `key` and `value`, its own, are (K, H). `keys` and `values` are
+    the caches, (S, K, H): their first `length` positions are filled, and the rest may hold anything.
 
-    Gives (output, keys, values): the output (N, H) of the new token over the filled places and itself,
-    and the caches with its key and value at place `length`. The caches that came in stay as they are.
+    Returns (output, keys, values): the output (N, H) of the new token over the filled positions and
+    itself, and the caches with its key and value at position `length`. The caches that were passed in
+    stay unchanged.
     """
     # BEGIN SOLUTION
     keys, values = keys.copy(), values.copy()

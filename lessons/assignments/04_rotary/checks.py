@@ -7,7 +7,7 @@ from minillm.course.assignments.folder import Check
 
 
 def halved(functions, variant):
-    """The turn as the laws know it, of the two halves of a head."""
+    """The rotation as the laws have it, with the two halves of a head as pairs."""
     own = functions["rotary_embedding"]
 
     def rotary_embedding(x, cos, sin):
@@ -24,7 +24,7 @@ def halved(functions, variant):
 
 
 def both(functions, variant):
-    """The angles, and the turn."""
+    """The angles, and the rotation."""
     return (functions["rotary_cos_sin"], *halved(functions, variant))
 
 

@@ -1,6 +1,6 @@
 """Rotary embedding, in JAX.
 
-Under jit and vmap arrays cannot be written to: build the answer of its parts.
+JAX arrays cannot be written to: build the result from its parts.
 
 Your pairs are {PAIRS}.
 """
@@ -11,7 +11,7 @@ import jax.numpy as jnp
 def rotary_cos_sin(positions, head_dim, theta):
     """Cosines and sines of the angles, each (T, head_dim / 2), float64.
 
-    Pair i of a token at position p turns by the angle p * theta^(-2i / head_dim).
+    Pair i of a token at position p is rotated by the angle p * theta^(-2i / head_dim).
     """
     # BEGIN SOLUTION
     angles = positions[:, None] * theta ** (-2 * jnp.arange(head_dim // 2) / head_dim)
@@ -20,10 +20,10 @@ def rotary_cos_sin(positions, head_dim, theta):
 
 
 def rotary_embedding(x, cos, sin):
-    """Turn every pair of every head of `x`, (T, N, H), by the angle of its token and pair: `cos` and
+    """Rotate every pair of every head of `x`, (T, N, H), by the angle of its token and pair. `cos` and
     `sin` are (T, H / 2).
 
-    The pair (a, b) becomes (a cos - b sin, b cos + a sin), and stays in its place. Pairs are {PAIRS}.
+    The pair (a, b) becomes (a cos - b sin, b cos + a sin), at the same places. Pairs are {PAIRS}.
     """
     # BEGIN SOLUTION
     cos, sin = cos[:, None, :], sin[:, None, :]

@@ -8,7 +8,7 @@ from minillm.learning import scaling_fit_laws as laws
 
 
 def usual(functions, variant):
-    """A itself, as the laws know it, of one that gives its logarithm."""
+    """A itself, as in the laws, from a function that returns its logarithm."""
     own = functions["fit_power_law"]
 
     def fit_power_law(x, losses, irreducible):

@@ -1,17 +1,17 @@
 """Fitting a power law.
 
-Losses of models of several sizes follow L = E + A x^-alpha: a part that nothing reduces, and one that
-falls with size. A straight line through logarithms finds A and alpha; a loss that counts outliers once,
-not squared, keeps one failed run from spoiling the fit.
+The losses of models of several sizes follow L = E + A x^-alpha: an irreducible part E, and a part that
+falls with the size. A straight line through logarithms finds A and alpha. The Huber loss grows only
+linearly for large residuals, so one failed run does not spoil the fit.
 """
 
 import numpy as np
 
 
 def fit_power_law(x, losses, irreducible):
-    """Fit L = E + A x^-alpha, E being `irreducible`, by least squares of log(L - E) on log x.
+    """Fit L = E + A x^-alpha, where E is `irreducible`, by least squares of log(L - E) on log x.
 
-    `x` and `losses` are (runs,). Gives two numbers: {FORM}, and alpha (above 0 where losses fall).
+    `x` and `losses` are (runs,). Returns two numbers: {FORM}, and alpha (above 0 if the losses fall).
     """
     # BEGIN SOLUTION
     slope, height = np.polyfit(np.log(x), np.log(losses - irreducible), 1)
@@ -20,9 +20,7 @@ def fit_power_law(x, losses, irreducible):
 
 
 def huber(residuals, delta):
-    """r^2 / 2 where |r| is at most delta, delta (|r| - delta / 2) beyond: for each residual, in the
-    same shape.
-    """
+    """r^2 / 2 if |r| is at most delta, else delta (|r| - delta / 2): for each residual, in the same shape."""
     # BEGIN SOLUTION
     size = np.abs(residuals)
     return np.where(size <= delta, residuals**2 / 2, delta * (size - delta / 2))

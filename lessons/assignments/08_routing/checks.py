@@ -8,7 +8,7 @@ from minillm.experts import routing_laws as laws
 
 
 def in_order(functions, variant):
-    """Room in Switch's order, as the laws know it, of one that goes token by token: choices as tokens."""
+    """Capacity filled in Switch's order, as in the laws, by a function that goes token by token: choices as tokens."""
     own = functions["within_capacity"]
 
     def within_capacity(experts, num_experts, capacity):
@@ -28,7 +28,11 @@ CHECKS = [
     Check("choose_experts", laws.the_largest_come_first_and_ties_go_low, 3),
     Check("softmax_gates", gates_laws.gates_are_shares_made_to_sum_to_one, 3),
     Check(
-        "within_capacity", laws.room_is_given_in_switchs_order, 3, in_order, words="Until an expert is full: {ORDER}."
+        "within_capacity",
+        laws.room_is_given_in_switchs_order,
+        3,
+        in_order,
+        words="Capacity is filled in this order: {ORDER}.",
     ),
     Check("within_capacity", laws.no_expert_takes_too_many, 1),
 ]

@@ -22,14 +22,14 @@ CHECKS = [
         laws.loss_is_the_experts_times_choices_times_shares,
         4,
         per_choice,
-        words="E sum_i f_i P_i: f_i the choices that fell on expert i over {PER}; P_i the mean share of the router.",
+        words="E sum_i f_i P_i: f_i the number of choices of expert i divided by {PER}; P_i its mean probability.",
     ),
     Check(
         "load_balancing_loss",
         laws.even_routing_costs_one,
         1,
         per_choice,
-        words="Where every expert gets as many choices and the router is undecided, the loss is the sum of f.",
+        words="If all experts get equally many choices and equal probabilities, the loss is the sum of f.",
     ),
     Check("router_z_loss", laws.z_loss_is_the_mean_squared_logsumexp, 3),
 ]

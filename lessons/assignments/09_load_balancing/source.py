@@ -1,14 +1,14 @@
 """The load-balancing loss.
 
-Left alone, a router sends most tokens to a few experts. A loss that is large where choices and shares
-are both uneven pushes it towards even loads; another keeps its logits from growing.
+Without help, a router sends most tokens to a few experts. A loss that is large where choices and
+probabilities are both uneven pushes it towards even loads; another keeps its logits from growing.
 """
 
 import numpy as np
 
 
 def expert_loads(experts, num_experts):
-    """How many choices fell on each expert: `experts` is (T, k), whole numbers; gives (num_experts,),
+    """How many choices fell on each expert. `experts` is (T, k), whole numbers; returns (num_experts,),
     whole numbers.
     """
     # BEGIN SOLUTION
@@ -20,13 +20,13 @@ def load_balancing_loss(router_logits, experts):
     """E sum_i f_i P_i: one number. `router_logits` is (T, E), `experts` (T, k).
 
     f_i is the number of choices that fell on expert i, divided by {PER}. P_i is the mean over tokens of
-    the share that the router's softmax gives to expert i.
+    the probability that the router's softmax gives to expert i.
     """
     # BEGIN SOLUTION
     E = router_logits.shape[-1]
-    powers = np.exp(router_logits - router_logits.max(axis=-1, keepdims=True))
-    mean_shares = (powers / powers.sum(axis=-1, keepdims=True)).mean(axis=0)
-    return E * (expert_loads(experts, E) / PER * mean_shares).sum()
+    exponentials = np.exp(router_logits - router_logits.max(axis=-1, keepdims=True))
+    mean_probabilities = (exponentials / exponentials.sum(axis=-1, keepdims=True)).mean(axis=0)
+    return E * (expert_loads(experts, E) / PER * mean_probabilities).sum()
     # END SOLUTION
 
 

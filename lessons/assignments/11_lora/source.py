@@ -9,7 +9,9 @@ import numpy as np
 
 
 def lora_linear(x, weight, lora_a, lora_b, alpha):
-    """The layer with its change, scaled. `x` is (T, d_in), `weight` (d_in, d_out); gives (T, d_out)."""
+    """The frozen layer plus its scaled change. `x` is (T, d_in), `weight` (d_in, d_out); returns
+    (T, d_out).
+    """
     # BEGIN SOLUTION
     R = lora_a.shape[1]
     return x @ weight + SCALE * (x @ lora_a @ lora_b)
@@ -17,7 +19,9 @@ def lora_linear(x, weight, lora_a, lora_b, alpha):
 
 
 def merge(weight, lora_a, lora_b, alpha):
-    """The one matrix that does what both do: (d_in, d_out). `weight` stays as it is."""
+    """One matrix that computes the same as `weight` and the adapter together: (d_in, d_out). `weight`
+    stays unchanged.
+    """
     # BEGIN SOLUTION
     R = lora_a.shape[1]
     return weight + SCALE * (lora_a @ lora_b)
@@ -25,7 +29,9 @@ def merge(weight, lora_a, lora_b, alpha):
 
 
 def lora_gradient(x, lora_a, lora_b, alpha, upstream):
-    """(dA, dB): the slopes of a loss by A and B, from its slope by the output, `upstream` (T, d_out)."""
+    """(dA, dB): the gradients of a loss by A and B, from its gradient by the output, `upstream`
+    (T, d_out).
+    """
     # BEGIN SOLUTION
     R = lora_a.shape[1]
     return SCALE * x.T @ (upstream @ lora_b.T), SCALE * (x @ lora_a).T @ upstream

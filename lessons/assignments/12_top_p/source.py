@@ -1,23 +1,23 @@
 """Sampling with top-p.
 
-From the logits of the next token to the token itself: only the likeliest ones that together have mass p
-may come, and a number drawn from [0, 1) says which.
+From the logits of the next token to the token itself. Only the fewest likeliest tokens that together
+have probability p are allowed; a number drawn from [0, 1) chooses among them.
 """
 
 import numpy as np
 
 
 def top_p_mask(logits, p):
-    """True for the fewest likeliest tokens whose shares sum to p or more; `logits` is (V,), p at most
-    1.
+    """True for the fewest likeliest tokens whose probabilities sum to p or more. `logits` is (V,), p is
+    at most 1.
 
-    The likeliest token is always among them. Of equal ones the lower index counts as likelier.
+    The likeliest token is always allowed. Among equal ones the lower index counts as likelier.
     """
     # BEGIN SOLUTION
-    powers = np.exp(logits - logits.max())
-    shares = powers / powers.sum()
-    order = np.argsort(-shares, kind="stable")
-    before = np.cumsum(shares[order]) - shares[order]
+    exponentials = np.exp(logits - logits.max())
+    probabilities = exponentials / exponentials.sum()
+    order = np.argsort(-probabilities, kind="stable")
+    before = np.cumsum(probabilities[order]) - probabilities[order]
     mask = np.zeros(logits.shape, bool)
     mask[order] = before < p - 1e-12
     return mask
@@ -27,12 +27,12 @@ def top_p_mask(logits, p):
 def sample(logits, draw, temperature, p):
     """The token that `draw`, a number from [0, 1), falls on: one whole number.
 
-    In this order: {ORDER}. Temperature divides the logits. The shares of the kept tokens are made to
-    sum to 1; the token is the first, by index, whose sum of shares up to and with itself exceeds
+    In this order: {ORDER}. Temperature divides the logits. The probabilities of the allowed tokens are
+    divided by their sum; the token is the first, by index, at which their cumulative sum exceeds
     `draw`.
     """
     # BEGIN SOLUTION
-    kept = top_p_mask(logits / temperature if ORDER == "temperature first" else logits, p)
-    powers = np.where(kept, np.exp((logits - logits.max()) / temperature), 0)
-    return min(int(np.searchsorted(np.cumsum(powers / powers.sum()), draw, side="right")), len(logits) - 1)
+    allowed = top_p_mask(logits / temperature if ORDER == "temperature first" else logits, p)
+    weights = np.where(allowed, np.exp((logits - logits.max()) / temperature), 0)
+    return min(int(np.searchsorted(np.cumsum(weights / weights.sum()), draw, side="right")), len(logits) - 1)
     # END SOLUTION

@@ -1,7 +1,7 @@
 """Build what is handed out: the student's tree, and what Gradescope and Classroom 50 run.
 
-For the two services the built folder holds minillm itself, since assignments are checked by what stands here, and a
-script that installs it and grades as another user than the student's code runs as.
+For the two services the built folder contains minillm itself, which checks the assignments, and a script that installs
+it and grades. The student's code runs as another user than the grader.
 """
 
 import shutil
@@ -25,7 +25,7 @@ def build(target: str, out: Path, names: list[str], folder: Path | None = None) 
     if target not in TARGETS:
         raise InputError(f"Target {target!r} is unknown; choose {', '.join(TARGETS)}.")
     if out.exists():
-        raise InputError(f"{out} is there already; choose a new folder, or move it away.")
+        raise InputError(f"{out} exists already; choose a new folder, or move it away.")
     if target == "student":
         make_tree(out, source=folder)
         return out
@@ -118,7 +118,7 @@ def _zipped(folder: Path) -> Path:
     """A zip with the scripts at its root, as Gradescope wants it."""
     target = folder.with_suffix(".zip")
     if target.exists():
-        raise InputError(f"{target} is there already; move it away.")
+        raise InputError(f"{target} exists already; move it away.")
     with whole_file(target) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED) as archive:
         for path in sorted(folder.rglob("*")):
             archive.write(path, path.relative_to(folder))

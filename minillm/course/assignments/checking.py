@@ -16,11 +16,11 @@ from minillm.course.assignments.verdicts import PASS, Call, Failure, Fatal, Resu
 from minillm.laws import Broken, agree
 
 EARLIER = 15  # calls of each check that the diagnosis of a later one looks at
-VMAP = "jax.vmap over it gives what calls one by one give."
+VMAP = "jax.vmap over the function returns what single calls return."
 
 
 def check_files(assignment: Assignment, paths: dict[str, Path], variant: Variant) -> Iterator[Result]:
-    """The results of each part's file, one after the other as they come. What goes wrong in one check ends no other."""
+    """The results of each part's file, one after the other. A failure in one check does not stop the others."""
     texts: dict[str, str | Failure] = {}
     for part, path in paths.items():
         try:
@@ -61,7 +61,7 @@ def check_texts(
 def read_source(path: Path) -> str:
     """A student's file as text. Raises Failure: missing, unreadable."""
     if path.is_symlink() or not path.is_file():
-        raise Failure("missing", {"message": f"{path.name} is not there"})
+        raise Failure("missing", {"message": f"there is no file {path.name}"})
     with path.open("rb") as file:
         return decode_source(file.read(MOST_SOURCE + 1), path.name)
 
@@ -80,7 +80,7 @@ def decode_source(content: bytes, name: str) -> str:
     except UnicodeDecodeError:
         raise Failure("unreadable", {"message": f"{name} is not UTF-8 text"}) from None
     if "\0" in text:
-        raise Failure("unreadable", {"message": f"{name} holds a null character"})
+        raise Failure("unreadable", {"message": f"{name} contains a null character"})
     return text
 
 
@@ -92,7 +92,7 @@ def check_source(
     effort: Effort | None = None,
     limits: Limits | None = None,
 ) -> Iterator[Result]:
-    """The results of one text, which is run whatever it is."""
+    """The results of one text, whether it is the stub or not."""
     session = _Session(assignment, part, text, variant, effort or Effort(), limits or assignment.worker_limits(part))
     try:
         yield from session.results()
@@ -101,7 +101,7 @@ def check_source(
 
 
 def failed_alike(assignment: Assignment, part: str, variant: Variant, failure: Failure | Fatal) -> Iterator[Result]:
-    """The results of a file that cannot be loaded: one verdict for all checks."""
+    """The results of a file that cannot be loaded: all checks get the same verdict."""
     known: dict[str, Any] = {"message": _message(failure), "line": _line(assignment.file(part), failure)}
     for blank in _blanks(assignment, part, variant):
         hints = _hints(assignment, blank.question, variant) if failure.verdict == "not_implemented" else ()
@@ -109,7 +109,7 @@ def failed_alike(assignment: Assignment, part: str, variant: Variant, failure: F
 
 
 class _Session:
-    """One file under check; a worker that was lost is replaced."""
+    """One file being checked; a worker that ended is replaced."""
 
     def __init__(
         self, assignment: Assignment, part: str, text: str, variant: Variant, effort: Effort, limits: Limits
@@ -127,7 +127,7 @@ class _Session:
         except (Failure, Fatal) as failure:
             yield from failed_alike(self.assignment, self.part, self.variant, failure)
             return
-        dead: dict[str, Fatal] = {}  # a function that hangs or crashes costs its limit once
+        dead: dict[str, Fatal] = {}  # a function that hangs or crashes takes its time limit once
         blanks = _blanks(self.assignment, self.part, self.variant)
         for check, blank in zip(self.assignment.checks_for(self.part, self.variant), blanks, strict=False):
             began = time.monotonic()
@@ -162,29 +162,31 @@ class _Session:
             return self.failed(blank, error)
         functions = {name: worker.function(name) for name in self.assignment.questions}
         transform = "jit" if self.part == "jax" else None
-        found, calls = search(check.law, check.subjects(functions, self.variant), worker, self.effort, transform)
+        counterexample, calls = search(
+            check.law, check.subjects(functions, self.variant), worker, self.effort, transform
+        )
         self.good[check.question] += [call for call in calls if call.verdict == "value"]
-        result = blank if found is None else self.wrong(blank, found, calls, worker)
+        result = blank if counterexample is None else self.wrong(blank, counterexample, calls, worker)
         if check.adapt is not None and result.got is not None and not result.of:
             result = self.in_own_terms(result)
         self.earlier += calls[-EARLIER:]
-        if found is not None and isinstance(found.error, Fatal):
-            dead[check.question] = found.error
+        if counterexample is not None and isinstance(counterexample.error, Fatal):
+            dead[check.question] = counterexample.error
             self.end()
         return result
 
-    def wrong(self, blank: Result, found: Found, calls: list[Call], worker: Worker) -> Result:
-        """What is known of a wrong answer: the input, what should be, the student's line, the mistake that it is."""
-        error, message = found.error, _message(found.error)
+    def wrong(self, blank: Result, counterexample: Found, calls: list[Call], worker: Worker) -> Result:
+        """A wrong answer: its input, the expected value, the student's line, the known mistake it looks like."""
+        error, message = counterexample.error, _message(counterexample.error)
         line = _line(self.assignment.file(self.part), error)
-        if "line" not in line and found.calls and not isinstance(error, Fatal) and self.part == "numpy":
-            line |= _own_line(worker, found.calls[-1], error.verdict)
+        if "line" not in line and counterexample.calls and not isinstance(error, Fatal) and self.part == "numpy":
+            line |= _own_line(worker, counterexample.calls[-1], error.verdict)
         failed = self.failed(blank, error)
         mutant = diagnose(self.assignment, self.part, self.variant, calls, self.earlier, error.verdict, message)
         return replace(
             failed,
-            call=found.calls[-1] if found.calls else None,
-            problem=found.problem,
+            call=counterexample.calls[-1] if counterexample.calls else None,
+            problem=counterexample.problem,
             got=getattr(error, "got", None),
             expected=getattr(error, "expected", None),
             of=getattr(error, "of", ""),
@@ -195,7 +197,7 @@ class _Session:
         )
 
     def in_own_terms(self, result: Result) -> Result:
-        """A law that sees a function through an adapter compares what the student never sees: say it of the call."""
+        """An adapted law compares values that the student never sees: compare the student's own call instead."""
         call = result.call
         if call is None or call.verdict != "value":
             return result
@@ -217,10 +219,10 @@ class _Session:
         return replace(blank, verdict=error.verdict, points=0, message=_message(error), hints=hints, line=line)
 
     def vmapped(self, blank: Result) -> Result:
-        """Two calls of the same shapes at once, against the two by themselves."""
+        """Two calls of the same shapes in one vmap, compared with the two single calls."""
         calls = [call for call in self.good[blank.question] if call.function == blank.question]
         if not calls:
-            return self.failed(blank, Failure("not_implemented", {"message": "no call of it has given a value yet"}))
+            return self.failed(blank, Failure("not_implemented", {"message": "no call has returned a value yet"}))
         try:
             _compare_vmap(self.running(), max(calls, key=lambda call: sum(x.size for x in arrays_in(call.args))))
         except (Broken, Failure, Fatal) as error:
@@ -232,14 +234,14 @@ class _Session:
 
 def _blanks(assignment: Assignment, part: str, variant: Variant) -> list[Result]:
     """A result for each check, as if it had passed; in the JAX part each counts one point, and so does vmap."""
-    found = []
+    blanks = []
     for check in assignment.checks_for(part, variant):
         points = check.points if part == "numpy" else 1
         law = assignment.say(check.words or check.law.statement, variant)
-        found.append(Result(check.id, part, check.question, law, PASS, points, points))
+        blanks.append(Result(check.id, part, check.question, law, PASS, points, points))
     if part == "jax":
-        found += [Result(f"{name}.vmap", part, name, VMAP, PASS, 1, 1) for name in assignment.questions]
-    return found
+        blanks += [Result(f"{name}.vmap", part, name, VMAP, PASS, 1, 1) for name in assignment.questions]
+    return blanks
 
 
 def _hints(assignment: Assignment, question: str, variant: Variant) -> tuple[str, ...]:
@@ -258,15 +260,15 @@ def _compare_vmap(worker: Worker, call: Call) -> None:
     values = [worker.function(call.function, "jit")(*args) for args in (call.args, second)]
     both = worker.function(call.function, "vmap")(*map(stacked, call.args, second))
     for index, value in enumerate(values):
-        found, should_be = arrays_in(both), arrays_in(value)
-        if len(found) != len(should_be) or any(x.shape[:1] != (2,) for x in found):
-            raise Broken("wrong_shape", "under jax.vmap it gives an answer of another form")
-        for got, expected in zip(found, should_be, strict=True):
+        returned, should_be = arrays_in(both), arrays_in(value)
+        if len(returned) != len(should_be) or any(x.shape[:1] != (2,) for x in returned):
+            raise Broken("wrong_shape", "under jax.vmap it returns something of another shape")
+        for got, expected in zip(returned, should_be, strict=True):
             agree(got[index], expected, of=f"the answer to input {index} of two")
 
 
 def _own_line(worker: Worker, call: Call, verdict: str) -> dict[str, Any]:
-    """Where in the student's file it goes wrong; the `return` where no line does."""
+    """The line of the student's file that goes wrong; the `return` if no other line does."""
     lines = worker.watch(call)
     first = {"non_finite": "non_finite", "mutated_input": "mutated"}.get(verdict, "returned")
     return dict(lines.get(first) or lines.get("returned") or {})

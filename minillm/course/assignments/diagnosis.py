@@ -1,7 +1,7 @@
-"""Say which known mistake a wrong answer is: the mutant that does the same on everything that was tried.
+"""Find the known mistake that a wrong answer looks like: the mutant that does the same on all inputs tried.
 
-Mutants are ours, so they run here, in the grader. They are called with what the student's functions were called with,
-and compared call by call: values, shapes, kinds of error, and whether the input was changed.
+Mutants are ours, so they run here, in the grader. They get the same arguments as the student's functions, and are
+compared call by call: values, shapes, kinds of error, and whether the input was changed.
 """
 
 import types
@@ -27,7 +27,7 @@ def diagnose(
     verdict: str,
     message: str,
 ) -> Mutant | None:
-    """The mutant that behaves alike in `calls`; of several the one that does in `earlier` ones too."""
+    """The mutant that does the same in `calls`; if several do, the one that also does in `earlier` calls."""
     mutants = [mutant for mutant in assignment.mutants if mutant.part == part]
     if part == "jax":  # running them would take longer than the check; their errors tell them apart
         return next((m for m in mutants if m.match and (m.match == verdict or m.match in message)), None)

@@ -4,8 +4,8 @@
         worker.load("softmax.py", source)
         softmax = worker.function("softmax")   # called like any function; raises Failure or Fatal
 
-Nothing that a worker sends is run: it is arrays and words. What it prints is drained all the while, kept to its first
-characters, and too much of it ends the worker.
+Nothing that a worker sends is run: it is arrays and text. What it prints is read all the time; the first characters are
+kept, and too much output ends the worker.
 """
 
 import functools
@@ -43,7 +43,7 @@ ENDED_BY = {signal.SIGXCPU: "timeout", signal.SIGSYS: "forbidden"}  # anything e
 
 @dataclass(frozen=True)
 class Limits:
-    """What a worker may take, and who it is."""
+    """What a worker may use, and which user runs it."""
 
     call_seconds: float = 2.0
     load_seconds: float = 10.0
@@ -58,10 +58,10 @@ class Limits:
 
 
 class Worker:
-    """A worker process; as a context manager it ends with the block, whatever happens."""
+    """A worker process; as a context manager it always ends with the block."""
 
     def __init__(self, limits: Limits):
-        """Start it; it comes up while the caller goes on. Raises MinillmError where there can be none."""
+        """Start it; the caller does not wait. Raises MinillmError where workers are not supported."""
         if os.name == "nt":
             raise MinillmError("Assignments are checked on Linux and macOS; on Windows, run minillm in WSL.")
         self.limits = limits
@@ -149,11 +149,18 @@ class Worker:
         return function
 
     def watch(self, call: Call) -> dict[str, Any]:
-        """The lines in which this call goes wrong: non_finite, mutated, returned."""
+        """The lines where this call goes wrong: non_finite, mutated, returned."""
         request = {"kind": "call", "function": call.function, "trace": True}
         with suppress(Failure, Fatal):
             return self._ask(request, (call.args, call.kwargs), self.limits.call_seconds)[0]
         return {}
+
+    def processor_seconds(self) -> float:
+        """How long the worker has computed; 0 where the system does not tell."""
+        try:
+            return time.clock_gettime((~self._process.pid << 3) | 2)  # Linux' clock of another process
+        except OSError:
+            return 0.0
 
     def _call(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any], transform: str | None) -> Any:
         request = {"kind": "call", "function": name, "transform": transform, "static": self.limits.static}
@@ -178,9 +185,9 @@ class Worker:
         except (OSError, EOFError) as error:
             raise self._ended() from error
         except frames.BadFrame as error:
-            raise Fatal("crash", {"message": f"what came back is no answer: {error}"}) from error
+            raise Fatal("crash", {"message": f"its answer cannot be read: {error}"}) from error
         if reply.get("id") != self._request:
-            raise Fatal("crash", {"message": "an answer came to a question that was not asked"})
+            raise Fatal("crash", {"message": "it answered a question that was not asked"})
         verdict = reply.get("verdict")
         report: dict[str, Any] = {name: _clean(reply[name]) for name in REPORTED if name in reply}
         if verdict in LOADED:
@@ -228,7 +235,7 @@ class Worker:
                 raise Fatal("timeout", {"message": f"more than {self.limits.call_seconds:g} seconds for one call"})
 
     def _ended(self) -> Fatal:
-        """Why the process is gone."""
+        """Why the process ended."""
         if self._too_much:
             return Fatal("output", {"message": f"more than {MOST_OUTPUT:,} characters"})
         with suppress(subprocess.TimeoutExpired):
@@ -256,7 +263,7 @@ class Worker:
 
 
 def _environment() -> dict[str, str]:
-    """Nothing of the grader's own: one thread, one hash seed, 64-bit numbers in JAX, no caches on the disk."""
+    """Nothing of the grader's environment: one thread, a fixed hash seed, 64-bit JAX, no caches on disk."""
     return {
         "PATH": "/usr/bin:/bin",
         "OPENBLAS_NUM_THREADS": "1",
@@ -274,25 +281,25 @@ def _environment() -> dict[str, str]:
 
 
 def _clean(told: Any) -> Any:
-    """What a worker says of itself, as something that can be printed: it may be anything."""
+    """Text from a worker, made safe to print: it may be anything."""
     if isinstance(told, int):
         return told
     return "".join(c if c.isprintable() else " " for c in str(told)[:400])
 
 
 def _identity(user: str | None) -> tuple[int, int]:
-    """The numbers of a user and its group; 0 where the worker stays who the grader is."""
+    """The ids of a user and its group; 0 if the worker runs as the grader's own user."""
     if user is None:
         return 0, 0
     import pwd
 
     try:
-        found = pwd.getpwnam(user)
+        entry = pwd.getpwnam(user)
     except KeyError:
-        raise InputError(f"There is no user {user} here; name one that there is.") from None
-    if os.geteuid() != 0 or found.pw_uid == 0:
-        raise InputError(f"Only root can run a worker as {user}, and not as root itself; leave the user out.")
-    return found.pw_uid, found.pw_gid
+        raise InputError(f"There is no user {user} here; choose an existing user.") from None
+    if os.geteuid() != 0 or entry.pw_uid == 0:
+        raise InputError(f"Only root can run workers as {user}, and never as root itself; leave out --user.")
+    return entry.pw_uid, entry.pw_gid
 
 
 def arrays_in(value: Any) -> list[np.ndarray]:

@@ -3,8 +3,8 @@
 assignment.toml    title, minutes, difficulty, what is forbidden, limits, general hints, variants
 source.py          the teacher's one file: instructions, signatures, and the solution between its markers
 source_jax.py      the same in JAX, where the assignment has a second part
-checks.py          which laws are held, and for how many points (never leaves the grader)
-mutants/*.py       known wrong answers, one a misconception; the docstring is its hint, a paragraph a level
+checks.py          which laws are checked, and for how many points (never leaves the grader)
+mutants/*.py       known mistakes, one a misconception; the paragraphs of the docstring are its hints
 """
 
 import ast
@@ -35,10 +35,10 @@ _OPTIONAL = {"forbid": list, "limits": dict, "variants": dict, "static": list}
 
 @dataclass(frozen=True)
 class Check:
-    """A law to hold a student's function to.
+    """A law that a student's function must keep.
 
-    `question` is the function that the points are for. `adapt` makes the law's subjects of the student's functions,
-    where their forms differ; it is given the functions and the variant. Without it they go by their names.
+    `question` is the function that gets the points. `adapt` turns the student's functions into the subjects of the law,
+    where their forms differ; it gets the functions and the variant. Without it, subjects are found by name.
     """
 
     question: str
@@ -63,7 +63,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Mutant:
-    """A known wrong answer: what is misunderstood, and what to say to one who did it."""
+    """A known mistake: a change of the solution, and the hints for a student who made it."""
 
     name: str
     hints: tuple[str, ...]
@@ -199,17 +199,17 @@ def read_assignment(folder: Path) -> Assignment:
     if not (number.isdigit() and id.isidentifier()):
         raise InputError(f"{folder}: an assignment's folder has a number and a name, like 01_softmax.")
     try:
-        found = tomllib.loads(_read(path))
+        fields = tomllib.loads(_read(path))
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"{path}: not valid TOML ({error}).") from error
     for name, kind in _FIELDS.items():
-        if not isinstance(found.get(name), kind):
-            raise InputError(f"{path}: {name} is missing or no {kind.__name__}; add it.")
-    for name, value in found.items():
+        if not isinstance(fields.get(name), kind):
+            raise InputError(f"{path}: {name} is missing or not of type {kind.__name__}; correct it.")
+    for name, value in fields.items():
         kind = {**_FIELDS, **_OPTIONAL}.get(name, object)
         if kind is object or not isinstance(value, kind):
-            raise InputError(f"{path}: {name} is not known here, or of another kind.")
-    return Assignment(folder, id, number, **found)
+            raise InputError(f"{path}: {name} is an unknown field or has the wrong type; correct it.")
+    return Assignment(folder, id, number, **fields)
 
 
 def _mutant(path: Path) -> Mutant:

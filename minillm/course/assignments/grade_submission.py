@@ -20,8 +20,8 @@ def main() -> None:
     parser.add_argument("--named", action="store_true")
     given = parser.parse_args()
     _limit_memory()
-    found = grade_submission(given.path, given.assignment, given.seed, given.user, given.named)
-    json.dump(found, sys.stdout, ensure_ascii=False)
+    graded = grade_submission(given.path, given.assignment, given.seed, given.user, given.named)
+    json.dump(graded, sys.stdout, ensure_ascii=False)
 
 
 def _limit_memory() -> None:

@@ -1,8 +1,8 @@
-"""Grade what students handed in: one process for each submission, so that none can stop the rest.
+"""Grade what students handed in. Each submission has a process of its own, so that none can stop the others.
 
-grades.csv              a line a submission
-grades_reports/NAME.json    all of it, written when it is done: a run that was stopped goes on after these
-grades_reports/seed         of the hidden inputs, drawn once
+grades.csv                  one line for each submission
+grades_reports/NAME.json    the full report, written when it is done: a run that was stopped goes on after these
+grades_reports/seed         the seed of the hidden inputs, drawn once
 """
 
 import hashlib
@@ -35,7 +35,7 @@ MOST_SECONDS = 900  # of one submission
 def grade_submission(
     path: Path, names: list[str], seed: int | None, user: str | None, named: bool, source: Path | None = None
 ) -> dict[str, Any]:
-    """The report on one submission. What is wrong with it is in the report, and is never raised."""
+    """Grade one submission in this process. Its problems are in the report, never raised."""
     every = assignments(source)
     chosen = [find_assignment(name, every) for name in names] or every
     submission = read_submission(path, chosen)
@@ -60,31 +60,31 @@ def grade_submission(
 
 
 def grade_for_service(path: Path, out: Path, form: str, names: list[str], user: str | None, named: bool) -> int:
-    """Grade one submission and write its report in the form that another tool reads."""
+    """Grade one submission in this process and write its report in the form that a grading service reads."""
     if not path.exists():
-        raise InputError(f"{path} is not there; give the zip or folder that was handed in.")
+        raise InputError(f"There is no {path}; give the zip or folder that was handed in.")
     kept = out.with_name(f".{out.name}.seed")
     began = time.monotonic()
-    found = grade_submission(path, names, _seed(kept), user, named)
-    if not named and found["owner"]:  # a service calls every submission alike; whose it is stands inside
-        found |= {"student": found["owner"], "problem": ""}
-    found["boundary"] = boundary(user)
+    graded = grade_submission(path, names, _seed(kept), user, named)
+    if not named and graded["owner"]:  # a service calls every submission alike; whose it is stands inside
+        graded |= {"student": graded["owner"], "problem": ""}
+    graded["boundary"] = boundary(user)
     seconds = time.monotonic() - began
     shaped = {
-        "report": found,
-        "gradescope": report.gradescope(found, seconds),
-        "classroom50": report.classroom50(found),
+        "report": graded,
+        "gradescope": report.gradescope(graded, seconds),
+        "classroom50": report.classroom50(graded),
     }
     with whole_file(out) as part:
         part.write_text(json.dumps(shaped[form], ensure_ascii=False, indent=1), encoding="utf-8")
-    print(f"{found['student']}: {found['points']} of {found['max']} points; {out}")
+    print(f"{graded['student']}: {graded['points']} of {graded['max']} points; {out}")
     return 0
 
 
 def grade_class(
     folder: Path, out: Path, jobs: int, names: list[str], user: str | None, named: bool, junit: Path | None
 ) -> int:
-    """Grade every zip and folder in a folder; 0 when all are graded."""
+    """Grade every zip and folder in a folder, each in a process of its own; 0 when all are graded."""
     if jobs < 1:
         raise InputError(f"--jobs is {jobs}; it must be at least 1.")
     for name in names:
@@ -95,13 +95,13 @@ def grade_class(
     arguments = [*(part for name in names for part in ("--assignment", name)), "--seed", str(seed)]
     arguments += [*(["--user", user] if user else []), *(["--named"] if named else [])]
     settings = hashlib.sha256(repr((arguments, minillm.__version__)).encode()).hexdigest()[:16]
-    done = {path: found for path in handed_in if (found := _finished(kept, path, settings)) is not None}
+    done = {path: earlier for path in handed_in if (earlier := _finished(kept, path, settings)) is not None}
     console = Console(stderr=True)
     held = boundary(user)
     console.print(_words(held), markup=False, soft_wrap=True)
     left = [path for path in handed_in if path not in done]
     if done:
-        console.print(f"{len(done)} of {len(handed_in)} were graded before; going on with the others.")
+        console.print(f"{len(done)} of {len(handed_in)} were graded before; grading the others.")
     columns = (
         TextColumn("grading"),
         BarColumn(),
@@ -128,12 +128,12 @@ def grade_class(
     if junit is not None:
         report.write_junit(junit, reports)
     troubled = sum(bool(one.get("problem")) for one in reports)
-    print(f"{len(reports)} submissions graded, {troubled} with a problem: {out}; each in full in {kept}")
+    print(f"{len(reports)} submissions graded, {troubled} with a problem: {out}; full reports in {kept}")
     return 0
 
 
 def boundary(user: str | None) -> dict[str, bool | str]:
-    """What holds a worker here, as a worker itself reports it."""
+    """What confines a worker on this machine, as a worker itself reports it."""
     from minillm.course.assignments.driver import Limits
 
     try:
@@ -149,7 +149,7 @@ def boundary(user: str | None) -> dict[str, bool | str]:
 
 
 def default_user() -> str | None:
-    """`nobody` where the grader is root: then a worker is another user. Otherwise a worker is who you are."""
+    """`nobody` if the grader is root, so that workers are another user; otherwise None: workers run as you."""
     if not hasattr(os, "geteuid") or os.geteuid() != 0:
         return None
     import pwd
@@ -161,54 +161,56 @@ def default_user() -> str | None:
 
 
 def _words(held: dict[str, bool | str]) -> str:
-    lines = ["Workers have limits on time, memory and output. Boundaries that the kernel keeps:"]
-    lines.append(f"  files    {'only Python and its libraries, to read' if held['files'] else 'none (advice only)'}")
+    lines = ["Workers have limits on time, memory and output. What the kernel enforces:"]
+    lines.append(
+        f"  files    {'may read Python and its libraries, nothing else' if held['files'] else 'none (advice only)'}"
+    )
     lines.append(f"  calls    {'no network, no processes' if held['calls'] else 'none (advice only)'}")
-    lines.append(f"  user     {held['user']}" + ("" if held["user"] != "yours" else " (run as root to have another)"))
+    lines.append(f"  user     {held['user']}" + ("" if held["user"] != "yours" else " (run as root to use another)"))
     return "\n".join(lines)
 
 
 def _handed_in(folder: Path, ours: set[Path]) -> list[Path]:
-    """All but hidden files and what grading itself writes; what is no zip gets a report that says so."""
+    """All but hidden files and what grading itself writes; a file that is not a zip gets a report that says so."""
     if not folder.is_dir():
-        raise InputError(f"{folder} is no folder; give the one with the submissions.")
-    found = sorted(path for path in folder.iterdir() if not path.name.startswith(".") and path.resolve() not in ours)
-    if not found:
-        raise InputError(f"{folder} holds no zip and no folder; put what students handed in there, one each.")
-    names = [_name(path) for path in found]
+        raise InputError(f"{folder} is not a folder; give the folder with the submissions.")
+    paths = sorted(path for path in folder.iterdir() if not path.name.startswith(".") and path.resolve() not in ours)
+    if not paths:
+        raise InputError(f"{folder} contains no submissions; put a zip or a folder of each student there.")
+    names = [_name(path) for path in paths]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise InputError(f"{folder} has more than one submission named {twice[0]}; keep one.")
-    return found
+        raise InputError(f"{folder} has more than one submission named {twice[0]}; keep one of them.")
+    return paths
 
 
 def _in_own_process(path: Path, arguments: list[str], more: dict[str, Any], kept: Path) -> dict[str, Any]:
-    """Grade in a process of its own. Whatever becomes of it, there is a report."""
+    """Grade in a new process. There is a report even if that process fails."""
     target = kept / f"{_name(path)}.json"
     command = [sys.executable, "-m", "minillm.course.assignments.grade_submission", str(path), *arguments]
     try:
         run = subprocess.run(command, capture_output=True, timeout=MOST_SECONDS, check=False)
-        found: dict[str, Any] = json.loads(run.stdout) if run.returncode == 0 else {}
+        graded: dict[str, Any] = json.loads(run.stdout) if run.returncode == 0 else {}
         trouble = run.stderr.decode("utf-8", "replace").strip()[-300:]
     except (subprocess.TimeoutExpired, ValueError) as error:
-        found, trouble = {}, type(error).__name__
-    if not found:
-        found = report.report(_name(path), {}, problem=f"the grader failed: {trouble}", digest=_digest(path))
+        graded, trouble = {}, type(error).__name__
+    if not graded:
+        graded = report.report(_name(path), {}, problem=f"the grader failed: {trouble}", digest=_digest(path))
     else:
-        found |= more
+        graded |= more
     with whole_file(target) as part:
-        part.write_text(json.dumps(found, ensure_ascii=False, indent=1), encoding="utf-8")
-    return found
+        part.write_text(json.dumps(graded, ensure_ascii=False, indent=1), encoding="utf-8")
+    return graded
 
 
 def _finished(kept: Path, path: Path, settings: str) -> dict[str, Any] | None:
     """The report of an earlier run on the very same submission, with the same settings."""
     try:
-        found: dict[str, Any] = json.loads((kept / f"{_name(path)}.json").read_text(encoding="utf-8"))
+        earlier: dict[str, Any] = json.loads((kept / f"{_name(path)}.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    same = found.get("settings") == settings and found.get("digest") == _digest(path)
-    return found if same else None
+    same = earlier.get("settings") == settings and earlier.get("digest") == _digest(path)
+    return earlier if same else None
 
 
 def _seed(kept: Path) -> int:

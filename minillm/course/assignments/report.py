@@ -1,11 +1,11 @@
-"""Reports: what came of a submission, as data, and in the forms that other tools read.
+"""Reports: the outcome of a submission as data, and in the forms that other tools read.
 
     report.json        everything (schema minillm/report/1)
     results.json       Gradescope
     result.json        Classroom 50 (schema classroom50/result/v1)
     CSV, JUnit XML     a line, or a test suite, for each submission
 
-A failed check says what is off to the student, not what the hidden input was: `hidden` leaves verdict, law and hint.
+A student is told what is wrong, but not what the hidden input was: `hidden` leaves verdict, law and hint.
 """
 
 import csv
@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
-from xml.sax.saxutils import quoteattr
+from xml.etree.ElementTree import Element, ElementTree, SubElement
 
 import numpy as np
 
@@ -33,7 +33,7 @@ def as_json(results: Iterable[Result], hidden: bool = False) -> list[dict[str, A
 
 
 def _plain(result: Result, hidden: bool) -> dict[str, Any]:
-    found: dict[str, Any] = {
+    plain: dict[str, Any] = {
         "id": result.id,
         "part": result.part,
         "question": result.question,
@@ -44,15 +44,15 @@ def _plain(result: Result, hidden: bool) -> dict[str, Any]:
         "ms": round(1000 * result.seconds),
     }
     if result.verdict == PASS:
-        return found
-    found |= {"hint": hint_text(result, 1), "mistake": result.mutant, "line": result.line}
+        return plain
+    plain |= {"hint": hint_text(result, 1), "mistake": result.mutant, "line": result.line}
     if not hidden or result.call is None:  # a message from a call may be made of the hidden input
-        found["message"] = result.message
+        plain["message"] = result.message
     if not hidden and result.call is not None:
-        found["call"] = f"{result.call.function}({', '.join(array_text(x) for x in result.call.args)})"
-        found["got"] = None if result.got is None else array_text(result.got)
-        found["expected"] = None if result.expected is None else array_text(result.expected)
-    return found
+        plain["call"] = f"{result.call.function}({', '.join(array_text(x) for x in result.call.args)})"
+        plain["got"] = None if result.got is None else array_text(result.got)
+        plain["expected"] = None if result.expected is None else array_text(result.expected)
+    return plain
 
 
 def report(student: str, assignments: dict[str, list[dict[str, Any]]], **more: Any) -> dict[str, Any]:
@@ -143,7 +143,7 @@ def classroom50(one: dict[str, Any]) -> dict[str, Any]:
 
 
 def write_csv(path: Path, reports: list[dict[str, Any]]) -> None:
-    """One line a submission: the sum, and the points of each assignment. Opens in a spreadsheet, Hangul included."""
+    """One line for each submission: total, and points of each assignment. Spreadsheets read it, Hangul included."""
     names = list(dict.fromkeys(name for one in reports for name in one["assignments"]))
     with whole_file(path) as part, part.open("w", encoding="utf-8-sig", newline="") as file:
         writer = csv.writer(file)
@@ -155,29 +155,26 @@ def write_csv(path: Path, reports: list[dict[str, Any]]) -> None:
 
 def write_junit(path: Path, reports: list[dict[str, Any]]) -> None:
     """A test suite for each submission, in JUnit's XML."""
-    lines = ['<?xml version="1.0" encoding="UTF-8"?>', "<testsuites>"]
+    suites = Element("testsuites")
     for one in reports:
         checks = [(name, check) for name, results in one["assignments"].items() for check in results]
         failures = sum(check["verdict"] != PASS for _, check in checks)
-        lines.append(f'<testsuite name={_attribute(one["student"])} tests="{len(checks)}" failures="{failures}">')
+        counts = {"tests": str(len(checks)), "failures": str(failures)}
+        suite = SubElement(suites, "testsuite", {"name": _printable(one["student"]), **counts})
         for name, check in checks:
-            case = f"<testcase classname={_attribute(name)} name={_attribute(check['part'] + '.' + check['id'])}"
-            case += f' time="{check["ms"] / 1000}"'
-            if check["verdict"] == PASS:
-                lines.append(case + "/>")
-            else:
-                failure = f"<failure type={_attribute(check['verdict'])} message={_attribute(sentence(check))}/>"
-                lines.append(f"{case}>{failure}</testcase>")
-        lines.append("</testsuite>")
+            about = {"classname": _printable(name), "name": _printable(f"{check['part']}.{check['id']}")}
+            case = SubElement(suite, "testcase", {**about, "time": str(check["ms"] / 1000)})
+            if check["verdict"] != PASS:
+                SubElement(case, "failure", type=check["verdict"], message=_printable(sentence(check)))
     with whole_file(path) as part:
-        part.write_text("\n".join([*lines, "</testsuites>", ""]), encoding="utf-8")
+        ElementTree(suites).write(part, encoding="utf-8", xml_declaration=True)
 
 
 def _safe(text: Any) -> str:
-    """A cell that no spreadsheet takes for a formula."""
+    """A cell that no spreadsheet reads as a formula."""
     return f"'{text}" if str(text)[:1] in "=+-@\t\r" and str(text) else str(text)
 
 
-def _attribute(text: str) -> str:
+def _printable(text: Any) -> str:
     """XML knows no control characters."""
-    return quoteattr("".join(c if c.isprintable() or c in "\n\t" else "?" for c in str(text)))
+    return "".join(c if c.isprintable() or c in "\n\t" else "?" for c in str(text))

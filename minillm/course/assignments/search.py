@@ -1,4 +1,4 @@
-"""Look for the smallest input that breaks a law. Inputs come from Hypothesis; none of its words reach a student."""
+"""Look for the smallest input that breaks a law. Hypothesis draws the inputs; a student sees none of its messages."""
 
 import time
 from collections.abc import Callable
@@ -15,16 +15,17 @@ from minillm.laws import Broken, Law
 
 MOST_CALLS = 300  # kept of one search
 PROBES = 40
+PATIENCE = 10  # on a busy machine a second of computing may take so many seconds
 Attempt = Callable[[tuple[Any, ...]], None]
 
 
 @dataclass(frozen=True)
 class Effort:
-    """How hard to look."""
+    """How many inputs to try, and for how long."""
 
     examples: int = 40
     jax_examples: int = 5  # each shape is compiled
-    seconds: float = 1.0  # for one law, and again for a smaller input; after it no further one is tried
+    seconds: float = 1.0  # of computing for one law, and again for a smaller input; then no further one is tried
     seed: int | None = None  # None: the same inputs every time
     shrink: bool = True  # look for a smaller input
 
@@ -53,10 +54,14 @@ def search(
     """
     best: list[Found] = []
     seen: list[Call] = []
-    began = time.monotonic()
+    began, before = time.monotonic(), time.process_time() + worker.processor_seconds()
+
+    def computed() -> float:
+        return time.process_time() + worker.processor_seconds() - before
 
     def attempt(problem: tuple[Any, ...]) -> None:
-        if worker.calls and time.monotonic() - began > effort.seconds * (1 + len(best)):
+        allowed = effort.seconds * (1 + len(best))
+        if worker.calls and (computed() > allowed or time.monotonic() - began > PATIENCE * allowed):
             return  # out of time: let it end, as if all were well
         worker.begin(transform)
         try:

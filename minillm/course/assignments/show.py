@@ -102,7 +102,7 @@ def _explained(result: Result, level: int, where: str, width: int) -> Text:
     if hint and written:
         rows.append((f"hint {hint.split('  ')[0]}", hint.split("  ", 1)[1]))
     if result.call is not None and where and written:
-        rows.append(("again", f"minillm check {where.split('/', maxsplit=1)[0]} --replay {failure_key(result)}"))
+        rows.append(("run it again", f"minillm check {where.split('/', maxsplit=1)[0]} --replay {failure_key(result)}"))
     text = Text()
     for name, content in rows:
         text.append(f"      {name:16}", style="cyan")

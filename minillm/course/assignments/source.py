@@ -29,9 +29,9 @@ def stub(text: str, where: str) -> str:
             kept.append(" " * indent + "raise NotImplementedError")
         last = end
     kept += lines[last:]
-    found = "\n".join(kept) + "\n"
-    _parse(found, where)
-    return found
+    student = "\n".join(kept) + "\n"
+    _parse(student, where)
+    return student
 
 
 def solution(text: str, where: str) -> str:
@@ -99,12 +99,12 @@ def leaks(text: str, student: str, where: str) -> list[str]:
     """
     regions = _regions(text, where)
     there = {ast.dump(node) for node in ast.walk(_parse(student, where)) if isinstance(node, ast.stmt)}
-    found = []
+    leaked = []
     for node in ast.walk(_parse(text, where)):
         inside = isinstance(node, ast.stmt) and any(begin < node.lineno < end for begin, end, _ in regions)
         if inside and ast.dump(node) in there:
-            found.append(ast.unparse(node))
-    return found
+            leaked.append(ast.unparse(node))
+    return leaked
 
 
 def _regions(text: str, where: str) -> list[tuple[int, int, int]]:

@@ -1,4 +1,4 @@
-"""What a student's verbs do: check, hint, list, reset, solution, submit."""
+"""What the student's commands do: init, check, hint, list, reset, solution, submit."""
 
 import json
 import sys
@@ -33,11 +33,13 @@ def init(folder: Path, student: str | None) -> None:
     console = _console()
     console.print(f"{len(tree.assignments)} assignments are in {folder}. What to do next:")
     console.print(f"\n    cd {folder}\n    minillm\n", style="bold")
-    console.print("It checks the first assignment, and again whenever you save. README.md in the folder says the rest.")
+    console.print(
+        "It checks the first assignment now, and again whenever you save. README.md in the folder explains the rest."
+    )
 
 
 def check(names: list[str], replay: str | None, as_data: bool) -> int:
-    """Check some assignments, or all; 0 where everything is right, 1 where something is not."""
+    """Check some assignments, or all; 0 if all checks pass, 1 if not."""
     tree, console = find_tree(), _console()
     chosen = [tree.find(name) for name in names] or tree.assignments
     if replay is not None:
@@ -64,7 +66,7 @@ def check(names: list[str], replay: str | None, as_data: bool) -> int:
 
 
 def check_assignment(tree: Tree, assignment: Assignment) -> list[Result]:
-    """All parts of one assignment; what came of it is remembered."""
+    """Check all parts of one assignment and remember the outcome."""
     paths = {part: tree.file(assignment, part) for part in assignment.sources}
     results = list(check_files(assignment, paths, tree.variant(assignment)))
     state = tree.state()
@@ -80,7 +82,7 @@ def check_assignment(tree: Tree, assignment: Assignment) -> list[Result]:
 
 
 def show_assignment(tree: Tree, assignment: Assignment, results: list[Result], console: Console) -> None:
-    """Its parts, one after the other, with a hint as plain as was asked for."""
+    """Show its parts one after the other, with the hint of the level that was asked for."""
     state = tree.state()
     standing = tree.standing(state, assignment)
     standing.hints = max(1, standing.hints)  # it is shown now, so the next one is plainer
@@ -92,13 +94,13 @@ def show_assignment(tree: Tree, assignment: Assignment, results: list[Result], c
 
 
 def hint(name: str | None, console: Console | None = None) -> None:
-    """The next hint for what is wrong first; the same call again gives a plainer one."""
+    """Show the next hint for the first failure; the same call again shows a plainer one."""
     tree, console = find_tree(), console or _console()
     state = tree.state()
     one = tree.find(name) if name else tree.current(state)
     wrong = first_wrong(check_assignment(tree, one))
     if wrong is None:
-        console.print(f"{one.title}: all of it is right; minillm solution {one.id} shows another way.")
+        console.print(f"{one.title}: all checks pass; minillm solution {one.id} shows our solution.")
         return
     state = tree.state()
     standing = tree.standing(state, one)
@@ -111,7 +113,7 @@ def hint(name: str | None, console: Console | None = None) -> None:
 
 
 def list_assignments(console: Console | None = None) -> None:
-    """All assignments and how far they are."""
+    """Show all assignments and the progress in each."""
     tree, bar = find_tree(), console is None
     console = console or _console()
     state = tree.state()
@@ -130,7 +132,7 @@ def list_assignments(console: Console | None = None) -> None:
 
 
 def progress(tree: Tree) -> str:
-    """A bar of what is passed."""
+    """A bar that shows how many assignments are passed."""
     state = tree.state()
     passed = sum(tree.standing(state, one).passed for one in tree.assignments)
     count = len(tree.assignments)
@@ -139,16 +141,16 @@ def progress(tree: Tree) -> str:
 
 
 def reset(name: str, console: Console | None = None) -> None:
-    """Put an assignment back as it was handed out; what was there is copied."""
+    """Put an assignment back as it was handed out; the student's files are copied first."""
     tree, console = find_tree(), console or _console()
     one = tree.find(name)
     copies = tree.reset(one)
-    kept = f" What you had is in {copies.relative_to(tree.folder)}." if copies else ""
-    console.print(f"{one.name} is as it was handed out.{kept}", markup=False, soft_wrap=True)
+    kept = f" Your files are copied to {copies.relative_to(tree.folder)}." if copies else ""
+    console.print(f"{one.name} is back as it was handed out.{kept}", markup=False, soft_wrap=True)
 
 
 def solution(name: str, give_up: bool) -> None:
-    """Show a solution to one who has passed, or has given up."""
+    """Show our solution to a student who has passed or given up."""
     tree = find_tree()
     one = tree.find(name)
     state = tree.state()
@@ -180,7 +182,7 @@ def submit() -> None:
         soft_wrap=True,
     )
     if tree.student is None:
-        _console().print("It carries no name; hand it in under yours.")
+        _console().print("It does not contain your name; hand it in under your name.")
 
 
 def write_replay(tree: Tree, assignment: Assignment, key: str, console: Console) -> int:
@@ -188,19 +190,19 @@ def write_replay(tree: Tree, assignment: Assignment, key: str, console: Console)
     path = tree.hidden / "failures" / f"{key}.json"
     safe = key.replace("-", "").replace("_", "").isalnum()
     try:
-        found: Any = json.loads(path.read_text(encoding="utf-8")) if safe else None
+        failure: Any = json.loads(path.read_text(encoding="utf-8")) if safe else None
     except (OSError, ValueError):
-        found = None
-    if not isinstance(found, dict) or found.get("assignment") != assignment.id:
+        failure = None
+    if not isinstance(failure, dict) or failure.get("assignment") != assignment.id:
         raise InputError(
-            f"There is no failure {key!r} of {assignment.id}; minillm check {assignment.id} shows what there is."
+            f"There is no failure {key!r} of {assignment.id}; minillm check {assignment.id} lists the failures."
         )
     target = tree.folder / assignment.name / f"replay_{key.replace('-', '_')}.py"
     tree.copy_away(target)
     with whole_file(target) as new:
-        new.write_text(found["script"], encoding="utf-8")
+        new.write_text(failure["script"], encoding="utf-8")
     console.print(f"wrote {target.relative_to(tree.folder)}:\n", markup=False)
-    console.print(found["script"], markup=False, highlight=False, soft_wrap=True)
+    console.print(failure["script"], markup=False, highlight=False, soft_wrap=True)
     console.print(f"Run it with: python {target.relative_to(tree.folder)}", markup=False)
     return 0
 

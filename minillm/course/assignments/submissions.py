@@ -1,6 +1,7 @@
 """What students hand in: a zip of `minillm submit`, or a folder. Read by name into memory; nothing is ever unpacked.
 
-So a path inside an archive leads nowhere, a link is not followed, and a bomb is read only as far as a file may be long.
+So a path inside an archive cannot lead anywhere, links are not followed, and no more of a zip bomb is read than a file
+may have.
 """
 
 import stat
@@ -30,7 +31,7 @@ class Submission:
 
 
 def read_submission(path: Path, assignments: list[Assignment]) -> Submission:
-    """Read what one student handed in. Raises nothing for what is wrong with it: each file has its own failure."""
+    """Read what one student handed in. Raises nothing for a bad submission: each file gets its own failure."""
     name = path.stem if path.suffix.lower() == ".zip" else path.name
     wanted = {f"{one.name}/{one.file(part)}": (one.id, part) for one in assignments for part in one.sources}
     try:
@@ -43,7 +44,7 @@ def read_submission(path: Path, assignments: list[Assignment]) -> Submission:
     except Failure as failure:
         problem = str(failure.report["message"])
         return Submission(name, None, dict.fromkeys(wanted.values(), failure), problem)
-    problem = "" if any(isinstance(t, str) for t in texts.values()) else "it holds no assignment"
+    problem = "" if any(isinstance(t, str) for t in texts.values()) else "it contains no assignment"
     return Submission(name, _owner(mark), texts, problem)
 
 
@@ -81,7 +82,7 @@ def _from_zip(path: Path, wanted: dict[str, tuple[str, str]]) -> tuple[dict[tupl
             marks = [entry for entry in entries if PurePosixPath(entry.filename).name == MARK]
             return texts, _bytes(archive, marks[0], 4096) if len(marks) == 1 else b""
     except (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError, ValueError, EOFError) as error:
-        raise Failure("unreadable", {"message": f"{path.name} is no zip that can be read ({error})"}) from error
+        raise Failure("unreadable", {"message": f"{path.name} is not a readable zip ({error})"}) from error
 
 
 def _member(archive: zipfile.ZipFile, entries: list[zipfile.ZipInfo], file: str) -> str:
@@ -89,12 +90,12 @@ def _member(archive: zipfile.ZipFile, entries: list[zipfile.ZipInfo], file: str)
     base = PurePosixPath(file).name
     exact = [e for e in entries if e.filename == file or _inside_one_folder(e.filename) == file]
     loose = [e for e in entries if e.filename == base or _inside_one_folder(e.filename) == base]
-    found = exact or loose
-    if not found:
-        raise Failure("missing", {"message": f"{base} is not there"})
-    if len(found) > 1:
-        raise Failure("unreadable", {"message": f"{base} is there {len(found)} times"})
-    entry = found[0]
+    matches = exact or loose
+    if not matches:
+        raise Failure("missing", {"message": f"there is no file {base}"})
+    if len(matches) > 1:
+        raise Failure("unreadable", {"message": f"there are {len(matches)} files {base}"})
+    entry = matches[0]
     if stat.S_ISLNK(entry.external_attr >> 16):
         raise Failure("unreadable", {"message": f"{base} is a link"})
     if entry.file_size > MOST_SOURCE:

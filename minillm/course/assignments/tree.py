@@ -26,7 +26,7 @@ MOST_NAME = 64  # characters of a student's name
 
 @dataclass
 class Standing:
-    """How far one assignment is."""
+    """Progress in one assignment."""
 
     points: int = 0  # at the last check
     most: int = 0
@@ -38,7 +38,7 @@ class Standing:
 
 @dataclass
 class State:
-    """What the folder remembers."""
+    """Progress in all assignments."""
 
     current: str = ""
     standings: dict[str, Standing] = field(default_factory=dict)
@@ -70,12 +70,12 @@ class Tree:
         return self.folder / ".minillm"
 
     def state(self) -> State:
-        """What is remembered; a damaged file is put aside and forgotten, since every check brings it back."""
+        """Read the progress; a damaged file is moved aside, since the next checks restore its content."""
         path = self.hidden / "state.json"
         try:
-            found = json.loads(path.read_text(encoding="utf-8"))
-            standings = {name: Standing(**standing) for name, standing in found["standings"].items()}
-            return State(str(found["current"]), standings)
+            stored = json.loads(path.read_text(encoding="utf-8"))
+            standings = {name: Standing(**standing) for name, standing in stored["standings"].items()}
+            return State(str(stored["current"]), standings)
         except FileNotFoundError:
             return State()
         except (OSError, ValueError, TypeError, KeyError, AttributeError):
@@ -88,7 +88,7 @@ class Tree:
             path.write_text(json.dumps(asdict(state), indent=1), encoding="utf-8")
 
     def standing(self, state: State, assignment: Assignment) -> Standing:
-        """How far an assignment is."""
+        """Progress in an assignment."""
         return state.standings.setdefault(assignment.id, Standing())
 
     def current(self, state: State) -> Assignment:
@@ -100,7 +100,7 @@ class Tree:
         return (open_ones or self.assignments)[0]
 
     def copy_away(self, *paths: Path) -> Path | None:
-        """Copy what is about to be replaced; gives the folder of the copies."""
+        """Copy files that are about to be replaced; gives the folder of the copies."""
         there = [path for path in paths if path.is_file()]
         if not there:
             return None
@@ -117,7 +117,7 @@ class Tree:
         return target
 
     def reset(self, assignment: Assignment) -> Path | None:
-        """Put the stubs back; gives the folder where what stood there was copied to."""
+        """Put the stubs back; gives the folder with copies of the replaced files."""
         files = {part: self.file(assignment, part) for part in assignment.sources}
         copies = self.copy_away(*files.values())
         for part, path in files.items():
@@ -135,7 +135,7 @@ class Tree:
         names = [MARK] + [f"{one.name}/{one.file(part)}" for one in self.assignments for part in one.sources]
         there = [name for name in names if (self.folder / name).is_file() and not (self.folder / name).is_symlink()]
         if len(there) < 2:
-            raise InputError(f"{self.folder} holds no assignment to hand in; minillm reset ID brings one back.")
+            raise InputError(f"{self.folder} contains no assignment to hand in; minillm reset ID brings one back.")
         with whole_file(path) as new, zipfile.ZipFile(new, "w", zipfile.ZIP_DEFLATED) as archive:
             for name in there:
                 archive.write(self.folder / name, name)
@@ -143,7 +143,7 @@ class Tree:
 
 
 def make_tree(folder: Path, student: str | None = None, source: Path | None = None) -> Tree:
-    """Make a student's folder. An existing one is completed: what is there stays as it is."""
+    """Make a student's folder, or complete an existing one: files that exist stay as they are."""
     student = check_student(student)
     if (folder / MARK).is_file():
         tree = open_tree(folder, source)
@@ -151,7 +151,7 @@ def make_tree(folder: Path, student: str | None = None, source: Path | None = No
             owner = tree.student or "nobody in particular"
             raise InputError(f"{folder} belongs to {owner}, not to {student}; choose another folder.")
     elif folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
-        raise InputError(f"{folder} is there and not empty; choose a new folder, such as {folder}/minillm.")
+        raise InputError(f"{folder} exists and is not empty; choose a new folder, such as {folder}/minillm.")
     else:
         tree = Tree(folder.absolute(), student, assignments(source))
     new: dict[str, str] = {
@@ -177,7 +177,7 @@ def find_tree(start: Path | None = None, source: Path | None = None) -> Tree:
     for folder in (start, *start.parents):
         if (folder / MARK).is_file():
             return open_tree(folder, source)
-    raise MinillmError(f"{start} is no folder of assignments; go into yours, or make one with minillm init DIR.")
+    raise MinillmError(f"{start} is not in a folder of assignments; go into yours, or make one with minillm init DIR.")
 
 
 def in_tree(start: Path | None = None) -> bool:
@@ -189,8 +189,8 @@ def in_tree(start: Path | None = None) -> bool:
 def open_tree(folder: Path, source: Path | None = None) -> Tree:
     """Read a student's folder."""
     try:
-        found = tomllib.loads((folder / MARK).read_text(encoding="utf-8"))
-        student = check_student(found["course"].get("student") or None)
+        mark = tomllib.loads((folder / MARK).read_text(encoding="utf-8"))
+        student = check_student(mark["course"].get("student") or None)
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, KeyError, AttributeError, TypeError) as error:
         raise InputError(f"{folder / MARK} is damaged; delete it and run minillm init {folder} again.") from error
     return Tree(folder.absolute(), student, assignments(source))
@@ -207,7 +207,7 @@ def check_student(student: Any) -> str | None:
     allowed = isinstance(student, str) and 0 < len(student) <= MOST_NAME and not student.startswith(".")
     if not allowed or not all(c.isalnum() or c in ".-_@" for c in student):
         raise InputError(
-            f"{str(student)[:MOST_NAME]!r} is no name for a student; use letters, digits, '.', '-', '_' and '@'."
+            f"{str(student)[:MOST_NAME]!r} is not a valid student name; use letters, digits, '.', '-', '_' and '@'."
         )
     return str(student)
 
@@ -226,18 +226,18 @@ def _readme(tree: Tree) -> str:
     )
     return f"""# Assignments
 
-Each folder has a file with functions to write; what a function has to do stands in its docstring. Begin with the first:
+Each folder has a file with functions to write; the docstring says what each function must do. Begin with the first:
 
 ```sh
-minillm            # watches this folder: checks again whenever you save; keys in the last line
+minillm            # watches this folder and checks again whenever you save; the last line shows the keys
 minillm check 1    # or check one assignment yourself
-minillm hint 1     # a hint, and with each further call a plainer one
+minillm hint 1     # a hint; each further call gives a plainer one
 ```
 
-`minillm list` shows how far you are, `minillm reset 1` puts a file back as it was (yours is copied first),
-`minillm solution 1` shows a solution once yours passes, and `minillm submit` makes the one file to hand in.
+`minillm list` shows your progress, `minillm reset 1` puts a file back as it was (yours is copied first),
+`minillm solution 1` shows our solution once yours passes, and `minillm submit` makes the one file to hand in.
 
-Where an assignment differs a little from one you find elsewhere, follow the docstring in your own file.
+An assignment may differ a little from one that you find elsewhere: follow the docstring in your own file.
 
 | | assignment | | about | | in |
 |---|---|---|---|---|---|

@@ -1,7 +1,7 @@
-"""Watch mode: check the assignment at hand, again whenever a file of it is saved; single keys for all else.
+"""Watch mode: check the current assignment, and again whenever one of its files is saved; single keys do the rest.
 
-Files are looked at every third of a second, which works on every system and over networks. Without a terminal, lines of
-standard input are the keys.
+The size and time of each file are looked at every third of a second. That works on every system and on network drives,
+where the events of an operating system do not. Without a terminal, lines of standard input are the keys.
 """
 
 from collections.abc import Callable
@@ -31,7 +31,7 @@ class Watch:
     """One watching of one folder."""
 
     def __init__(self, tree: Tree, console: Console):
-        """Begin with the assignment at hand."""
+        """Begin with the current assignment."""
         self.tree, self.console = tree, console
         self.one = tree.current(tree.state())
         self.seen: dict[Path, tuple[int, int]] = {}
@@ -67,7 +67,7 @@ class Watch:
         self.console.print(f"\n{student.progress(self.tree)}", markup=False)
 
     def check(self) -> None:
-        """The assignment at hand."""
+        """Check the current assignment."""
         self.seen = self._stamp()
         if self.console.is_terminal:
             self.console.clear()
@@ -78,7 +78,7 @@ class Watch:
         self.footer()
 
     def next(self) -> None:
-        """The next assignment that is not passed, or simply the next."""
+        """Go to the next assignment that is not passed, or to the next one if all are."""
         order = self.tree.assignments
         place = order.index(self.one)
         later = [*order[place + 1 :], *order[:place]]
@@ -91,15 +91,15 @@ class Watch:
         self.check()
 
     def hint(self) -> None:
-        """For what is wrong first; again for a plainer one."""
+        """Show a hint for the first failure; again for a plainer one."""
         student.hint(self.one.id, self.console)
 
     def list_all(self) -> None:
-        """All assignments."""
+        """List all assignments."""
         student.list_assignments(self.console)
 
     def check_all(self) -> None:
-        """Every assignment, in one line each."""
+        """Check every assignment and show one line for each."""
         for one in self.tree.assignments:
             results = student.check_assignment(self.tree, one)
             points, most = sum(r.points for r in results), sum(r.most for r in results)
@@ -107,35 +107,39 @@ class Watch:
             self.console.print(f"{mark} {one.number.lstrip('0'):>2} {one.title}  {points}/{most}", markup=False)
 
     def reset(self) -> None:
-        """Only when asked twice."""
+        """Reset the current assignment if the key is pressed twice."""
         if not self.armed:
             self.armed = True
-            self.console.print(f"x again puts {self.one.name} back as it was handed out (yours is copied first).")
+            self.console.print(
+                f"Press x again to put {self.one.name} back as it was handed out (yours is copied first)."
+            )
             return
         self.armed = False
         student.reset(self.one.id, self.console)
         self.seen = self._stamp()
 
     def footer(self) -> None:
-        """Progress and keys."""
+        """Show progress and keys."""
         keys = Text("  ").join(Text.assemble((key, "bold"), f" {word}") for key, word in KEYS)
         self.console.print(Text.assemble("\n", student.progress(self.tree), "   ", keys), soft_wrap=True)
 
     def _say_next(self, results: list[Result]) -> None:
         if first_wrong(results) is None:
-            self.console.print(f"\nAll of it is right. n goes on; minillm solution {self.one.id} shows another way.")
+            self.console.print(
+                f"\nAll checks pass. Press n for the next one; minillm solution {self.one.id} shows our solution."
+            )
             return
         files = ", ".join(str(self.tree.file(self.one, part)) for part in self.one.sources)
         self.console.print(f"\nedit {files}", style="dim", markup=False, soft_wrap=True)
 
     def _stamp(self) -> dict[Path, tuple[int, int]]:
         """When each file of the assignment was changed, and how long it is."""
-        found = {}
+        stamps = {}
         for part in self.one.sources:
             path = self.tree.file(self.one, part)
             try:
                 info = path.stat()
             except OSError:
                 continue
-            found[path] = (info.st_mtime_ns, info.st_size)
-        return found
+            stamps[path] = (info.st_mtime_ns, info.st_size)
+        return stamps

@@ -1,11 +1,11 @@
-"""What the kernel holds a worker to. Taken on by the worker itself before a student's code runs, and never given back.
+"""What the kernel enforces on a worker. The worker sets it before a student's code runs, and cannot undo it.
 
 - limits: memory, processor time, size of files, open files (any Unix);
 - files: it reads Python and the libraries and nothing else, and writes nowhere (Linux 5.13 and later: Landlock);
 - calls: no processes, no programs, no network, no looking into other processes (Linux: seccomp).
 
-Where the kernel has none of this, what is left is a process of its own, and each function says so. Numbers are from
-Linux' own headers (asm/unistd_64.h, asm-generic/unistd.h, linux/landlock.h, linux/seccomp.h, linux/audit.h).
+Where the kernel has none of this, the worker is only a separate process, and each function returns False. The numbers
+are from Linux' own headers (asm/unistd_64.h, asm-generic/unistd.h, linux/landlock.h, linux/seccomp.h, linux/audit.h).
 """
 
 import ctypes
@@ -67,7 +67,7 @@ def limit(memory: int, seconds: int) -> None:
 
 
 def only_read(readable: list[str]) -> bool:
-    """Give up all files but these, in this thread and those to come; False where the kernel cannot hold it."""
+    """Give up all files but these, in this thread and later ones; False if the kernel cannot enforce it."""
     if sys.platform != "linux":
         return False
     library = ctypes.CDLL(None, use_errno=True)
@@ -75,7 +75,7 @@ def only_read(readable: list[str]) -> bool:
 
 
 def refuse_calls() -> bool:
-    """Give up processes, programs and the network, in all threads; False where the kernel cannot hold it."""
+    """Give up processes, programs and the network, in all threads; False if the kernel cannot enforce it."""
     if sys.platform != "linux" or platform.machine() not in _ARCHITECTURES:
         return False
     library = ctypes.CDLL(None, use_errno=True)

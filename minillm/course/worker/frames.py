@@ -2,9 +2,9 @@
 
     u32 length of the header, u64 length of the rest, the header, the arrays one after the other (.npy)
 
-All bytes from a worker are hostile: lengths are capped, and an array's header must promise as many bytes as are there
-before any memory is taken for it. What is no array travels in the header: None, truth values, numbers, strings, and
-lists, tuples and dicts of all these.
+All bytes from a worker are treated as hostile: lengths are limited, and an array's header must fit the bytes that
+follow before any memory is taken for it. Everything else travels in the header: None, booleans, numbers, strings, and
+lists, tuples and dicts of these.
 """
 
 import io
@@ -22,7 +22,7 @@ _LENGTHS = struct.Struct("<IQ")
 
 
 class BadFrame(Exception):
-    """A message that is none."""
+    """Bytes that are not a valid message."""
 
 
 def pack(header: dict[str, Any], value: Any = None) -> bytes:
@@ -43,7 +43,7 @@ def pack(header: dict[str, Any], value: Any = None) -> bytes:
 
 
 def unpack(read: Callable[[int], bytes]) -> tuple[dict[str, Any], Any]:
-    """Read one message; `read(n)` gives exactly n bytes or raises. Raises BadFrame at the first thing that is off."""
+    """Read one message; `read(n)` gives exactly n bytes or raises. Raises BadFrame at the first error."""
     head, rest = _LENGTHS.unpack(read(_LENGTHS.size))
     if head > MOST_HEADER or rest > MOST_ARRAYS:
         raise BadFrame("a message is too long")
@@ -94,7 +94,7 @@ def _rebuilt(plain: Any, arrays: list[np.ndarray]) -> Any:
 
 
 def _arrays(body: bytes) -> list[np.ndarray]:
-    stream, found = io.BytesIO(body), []
+    stream, arrays = io.BytesIO(body), []
     while stream.tell() < len(body):
         begin = stream.tell()
         if np.lib.format.read_magic(stream) != (1, 0):
@@ -104,7 +104,7 @@ def _arrays(body: bytes) -> list[np.ndarray]:
         for axis in shape:
             size *= axis
         if dtype.kind not in KINDS or size > len(body) - stream.tell():
-            raise BadFrame("an array promises what is not there")
+            raise BadFrame("an array is shorter than its header says")
         stream.seek(begin)
-        found.append(np.lib.format.read_array(stream, allow_pickle=False))
-    return found
+        arrays.append(np.lib.format.read_array(stream, allow_pickle=False))
+    return arrays

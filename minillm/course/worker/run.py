@@ -1,10 +1,10 @@
-"""The worker: load one file of a student's, call its functions with the arrays that come in, send back what they give.
+"""The worker: load one student's file, call its functions with the arrays that arrive, send back the results.
 
 Started as `python -I run.py SETTINGS`, where SETTINGS is JSON: the two pipes, the limits, whether JAX is wanted, which
-modules may be imported, which names are forbidden. It knows no test and no expected value.
+modules may be imported, which names are forbidden. It knows no tests and no expected values.
 
-What holds here, and what does not: `boundary` is kept by the kernel. The look at the source and the guarded import
-below are advice, which a determined student gets around; all that is behind them is an empty process.
+What is safe here and what is not: the kernel enforces `boundary`. The look at the source and the guarded import below
+are advice, which a determined student can get around, into a process that holds nothing.
 """
 
 import ast
@@ -50,7 +50,7 @@ _VERDICTS = (
 
 
 def main() -> None:
-    """Take on the limits, load the libraries, give up the rest, and answer requests until the pipe closes."""
+    """Set the limits, load the libraries, give up all other rights, and answer requests until the pipe closes."""
     settings = json.loads(sys.argv[1])
     boundary.limit(settings["memory"], settings["seconds"])
     import frames
@@ -132,8 +132,8 @@ class Worker:
 
             args, kwargs = jax.tree.map(lambda x: jax.numpy.asarray(x) if hasattr(x, "shape") else x, (args, kwargs))
         if request.get("trace"):
-            found = tracing.watched(function, args, kwargs, self.file, self.np)
-            return {"verdict": "traced", **{name: self.place(line) for name, line in found.items() if line}}, None
+            lines = tracing.watched(function, args, kwargs, self.file, self.np)
+            return {"verdict": "traced", **{name: self.place(line) for name, line in lines.items() if line}}, None
         answer = function(*args, **kwargs)
         after = tracing.arrays_of(value, self.np)
         changed = [i for i, (a, b) in enumerate(zip(before, after, strict=True)) if not tracing.same(a, b, self.np)]
@@ -185,17 +185,17 @@ class Worker:
         for node in ast.walk(tree):
             if isinstance(node, ast.Attribute):
                 if node.attr in _HIDDEN:
-                    raise _forbidden(node, f"{node.attr} is not for assignments")
+                    raise _forbidden(node, f"{node.attr} is not allowed in assignments")
                 name = _dotted(node, aliases)
                 if any(part.startswith("_") for part in name.split(".")):
                     raise _forbidden(node, f"{name} is private to its module")
                 self.allow_name(name, node)
             elif isinstance(node, ast.Name) and node.id in _HIDDEN | _CALLS:
-                raise _forbidden(node, f"{node.id} is not for assignments")
+                raise _forbidden(node, f"{node.id} is not allowed in assignments")
             elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in told:
                 said = words & set(re.split(r"\W+", node.value))
                 if said:
-                    raise _forbidden(node, f"{min(said)} is not for this assignment")
+                    raise _forbidden(node, f"{min(said)} is not allowed in this assignment")
 
     def imported(self, tree: ast.AST) -> dict[str, str]:
         """What each imported name stands for; refuses modules that are not on the list."""
@@ -217,14 +217,14 @@ class Worker:
         """Refuse a module that is not on the list."""
         top, allowed = module.split(".", maxsplit=1)[0], self.settings["imports"]
         if top not in allowed:
-            raise _forbidden(node, f"it imports {module}; allowed are {', '.join(sorted(allowed))}")
+            raise _forbidden(node, f"it imports {module}; allowed imports are {', '.join(sorted(allowed))}")
         self.allow_name(module, node)
 
     def allow_name(self, name: str, node: ast.AST) -> None:
         """Refuse what the assignment is about, and what is inside it."""
         for other in self.settings["forbid"]:
             if name == other or name.startswith(other + "."):
-                raise _forbidden(node, f"{name} is what you are to write yourself")
+                raise _forbidden(node, f"{name} is not allowed: you write it yourself in this assignment")
 
     def guarded_import(self, name: str, *rest: Any) -> Any:
         """Python's own import, for the modules on the list."""
@@ -285,7 +285,7 @@ def _forbidden(node: ast.AST, why: str) -> Forbidden:
 
 def _refusing(name: str) -> Callable[..., Any]:
     def refuse(*_: Any, **__: Any) -> Any:
-        raise Forbidden(f"{name} is not for assignments")
+        raise Forbidden(f"{name} is not allowed in assignments")
 
     return refuse
 
@@ -303,33 +303,33 @@ def _replace(dotted: str) -> None:
     place = sys.modules.get(path[0]) if path else None
     for name in path[1:]:
         place = getattr(place, name, None)
-    found = getattr(place, last, None)
-    if isinstance(found, types.ModuleType):
-        for name, value in list(vars(found).items()):
+    target = getattr(place, last, None)
+    if isinstance(target, types.ModuleType):
+        for name, value in list(vars(target).items()):
             if callable(value) and not name.startswith("_"):
-                setattr(found, name, _refusing(f"{dotted}.{name}"))
-    elif callable(found):
+                setattr(target, name, _refusing(f"{dotted}.{name}"))
+    elif callable(target):
         setattr(place, last, _refusing(dotted))
 
 
 def _readable(jax: bool) -> list[str]:
     """Python's own library and the packages that are needed, by name: minillm is not among them."""
-    found = ["/lib", "/lib64", "/usr/lib", "/usr/lib64", "/etc/ld.so.cache", "/dev/null", "/dev/urandom"]
-    found = [path for path in found if os.path.exists(path)]
+    paths = ["/lib", "/lib64", "/usr/lib", "/usr/lib64", "/etc/ld.so.cache", "/dev/null", "/dev/urandom"]
+    paths = [path for path in paths if os.path.exists(path)]
     library = sysconfig.get_path("stdlib")
-    found += [os.path.join(library, name) for name in os.listdir(library) if not name.endswith("-packages")]
+    paths += [os.path.join(library, name) for name in os.listdir(library) if not name.endswith("-packages")]
     names = ("numpy", *("jax", "jaxlib", "ml_dtypes", "opt_einsum", "scipy") * jax)
     for name in names:
         spec = importlib.util.find_spec(name)
         for folder in (spec and spec.submodule_search_locations) or ():
-            found += [path for path in (folder, folder + ".libs") if os.path.exists(path)]
+            paths += [path for path in (folder, folder + ".libs") if os.path.exists(path)]
     if jax:  # asks how many cores there are, and of what kind
-        found += [
+        paths += [
             path
             for path in ("/proc/cpuinfo", "/proc/meminfo", "/proc/self", "/sys/devices/system/cpu")
             if os.path.exists(path)
         ]
-    return found
+    return paths
 
 
 def _read(pipe: int, size: int) -> bytes:

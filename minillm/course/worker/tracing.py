@@ -24,7 +24,7 @@ def arrays_of(value: Any, numpy: Any) -> list[Any]:
 
 
 def same(first: Any, second: Any, numpy: Any) -> bool:
-    """Alike in shape, dtype and every number, NaN included."""
+    """Equal in shape, dtype and every number, NaN included."""
     if first.shape != second.shape or first.dtype != second.dtype:
         return False
     return bool(numpy.array_equal(first, second, equal_nan=first.dtype.kind == "f"))
@@ -34,7 +34,7 @@ def watched(function: Callable[..., Any], args: Any, kwargs: Any, file: str, num
     """Run a call line by line; the lines `non_finite`, `mutated` and `returned`, None where there is none."""
     inputs = arrays_of((args, kwargs), numpy)
     before = [array.copy() for array in inputs]
-    found: dict[str, int | None] = {"non_finite": None, "mutated": None, "returned": None}
+    lines: dict[str, int | None] = {"non_finite": None, "mutated": None, "returned": None}
     at: dict[int, int] = {}  # the line that each frame is in
     left = [MOST_LINES]
 
@@ -47,12 +47,12 @@ def watched(function: Callable[..., Any], args: Any, kwargs: Any, file: str, num
         line = at.get(id(frame))
         if line is not None and left[0] > 0:
             values = [*frame.f_locals.values(), *([value] if event == "return" else [])]
-            if found["non_finite"] is None and not all(finite(v) for v in values if not any(v is a for a in inputs)):
-                found["non_finite"] = line
-            if found["mutated"] is None and not all(same(a, b, numpy) for a, b in zip(inputs, before, strict=True)):
-                found["mutated"] = line
+            if lines["non_finite"] is None and not all(finite(v) for v in values if not any(v is a for a in inputs)):
+                lines["non_finite"] = line
+            if lines["mutated"] is None and not all(same(a, b, numpy) for a, b in zip(inputs, before, strict=True)):
+                lines["mutated"] = line
         if event == "return":
-            found["returned"] = frame.f_lineno
+            lines["returned"] = frame.f_lineno
         at[id(frame)] = frame.f_lineno
         return step
 
@@ -66,4 +66,4 @@ def watched(function: Callable[..., Any], args: Any, kwargs: Any, file: str, num
             function(*args, **kwargs)
     finally:
         sys.settrace(None)
-    return found
+    return lines

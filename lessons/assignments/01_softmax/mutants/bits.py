@@ -1,4 +1,4 @@
-"""The logarithm to base 2 measures in bits; this loss is in nats.
+"""The logarithm to base 2 gives bits; this loss is in nats.
 
 Use np.log, the natural logarithm.
 """

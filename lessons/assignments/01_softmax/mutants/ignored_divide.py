@@ -1,6 +1,6 @@
-"""The places without a label cost nothing here, and still count in the mean, which they make too small.
+"""Positions without a label add nothing to the sum, but they still count in the mean, so the mean is too small.
 
-Divide by the number of labels that are not IGNORED, not by the number of places.
+Divide by the number of labels that are not IGNORED, not by the number of positions.
 """
 
 CHANGES = {

@@ -1,9 +1,9 @@
-"""`scores -= ...` changes the array of the caller, who still needs it.
+"""`scores -= ...` changes the caller's array, which the caller still needs.
 
-Write `shifted = scores - ...`: a new array.
+Write `shifted = scores - ...`, which makes a new array.
 """
 
 CHANGES = {
-    "powers = np.exp(scores - scores.max(axis=AXIS, keepdims=True))": """scores -= scores.max(axis=AXIS, keepdims=True)
-    powers = np.exp(scores)""",
+    "exponentials = np.exp(scores - scores.max(axis=AXIS, keepdims=True))": """scores -= scores.max(axis=AXIS, keepdims=True)
+    exponentials = np.exp(scores)""",
 }

@@ -1,6 +1,6 @@
-"""Under jit a computed number is not there yet when Python asks `if`: only shapes are.
+"""Under jit, `if` cannot look at a computed number: only shapes are known at that time.
 
-Say it in arrays: jnp.where(condition, this, that), or jnp.maximum.
+Use arrays instead: jnp.where(condition, this, that), or jnp.maximum.
 
 Match: TracerBoolConversionError
 """

@@ -1,8 +1,8 @@
 """One maximum for the whole array is not enough: a row far below it becomes all zeros, and 0 / 0 is NaN.
 
-Give max the axis, and keepdims=True: each row has its own maximum.
+Give max the axis and keepdims=True: each row has its own maximum.
 """
 
 CHANGES = {
-    "powers = np.exp(scores - scores.max(axis=AXIS, keepdims=True))": "powers = np.exp(scores - scores.max())",
+    "exponentials = np.exp(scores - scores.max(axis=AXIS, keepdims=True))": "exponentials = np.exp(scores - scores.max())",
 }

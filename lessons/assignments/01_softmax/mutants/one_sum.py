@@ -1,8 +1,8 @@
-"""The shares of the whole array sum to 1, and not those of each row: the sum has no axis.
+"""The whole array sums to 1, but each row should: the sum has no axis.
 
 Sum along the same axis as the maximum, with keepdims=True.
 """
 
 CHANGES = {
-    "return powers / powers.sum(axis=AXIS, keepdims=True)": "return powers / powers.sum()",
+    "return exponentials / exponentials.sum(axis=AXIS, keepdims=True)": "return exponentials / exponentials.sum()",
 }

@@ -1,9 +1,9 @@
-"""exp of a large score overflows: exp(710) is beyond float64. Which number, taken from every score, leaves the
-shares as they are?
+"""exp of a large score overflows: exp(710) is beyond float64. Which number can you subtract from every score of a row
+without changing the probabilities?
 
-Take the largest score of each row away before exp. The largest exponent is then 0 and nothing overflows.
+Subtract the largest score of each row before exp. The largest exponent is then 0 and nothing overflows.
 """
 
 CHANGES = {
-    "powers = np.exp(scores - scores.max(axis=AXIS, keepdims=True))": "powers = np.exp(scores)",
+    "exponentials = np.exp(scores - scores.max(axis=AXIS, keepdims=True))": "exponentials = np.exp(scores)",
 }

@@ -1,6 +1,6 @@
-"""The mask is the wrong way round: tokens see what comes after them, and not what was before.
+"""The mask is the wrong way round: tokens see what comes after them and not what came before.
 
-True should stand where the key's position is at most the query's.
+The mask is True where the key's position is at most the query's.
 """
 
 CHANGES = {

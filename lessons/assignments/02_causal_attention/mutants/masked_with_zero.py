@@ -1,4 +1,4 @@
-"""A score of 0 does not hide a key: exp(0) is 1, and it is weighted like any other.
+"""A score of 0 does not hide a key: exp(0) is 1, so the key gets a weight like any other.
 
 Use -inf: exp(-inf) is 0.
 """

@@ -1,9 +1,10 @@
-"""A token sees those after it: nothing is masked.
+"""Nothing is masked: a token sees the tokens after it.
 
-Compare the positions of keys, np.arange(S), with that of each query, S - T + t, and give -inf to the later ones.
+Compare the positions of the keys, np.arange(S), with the position of each query, S - T + t, and set the scores of
+later keys to -inf.
 """
 
 CHANGES = {
     """scores = np.where(visible, scores, -np.inf)
-    powers = np.exp(scores - scores.max(axis=-1, keepdims=True))""": "powers = np.exp(scores - scores.max(axis=-1, keepdims=True))",
+    exponentials = np.exp(scores - scores.max(axis=-1, keepdims=True))""": "exponentials = np.exp(scores - scores.max(axis=-1, keepdims=True))",
 }

@@ -1,6 +1,6 @@
-"""With fewer queries than keys, query t does not stand at position t: it is one of the last T.
+"""With fewer queries than keys, query t does not stand at position t: the queries are the last T of S tokens.
 
-Its position is S - T + t.
+The position of query t is S - T + t.
 """
 
 CHANGES = {

@@ -1,6 +1,6 @@
-"""The scores are not divided: the longer the heads, the sharper the softmax. What does the docstring divide by?
+"""The scores are not divided, so the softmax gets sharper as heads get longer. What does the docstring divide by?
 
-Divide the products of query and key, before the softmax.
+Divide the products of query and key before the softmax.
 """
 
 CHANGES = {

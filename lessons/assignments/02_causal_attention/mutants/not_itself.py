@@ -1,6 +1,6 @@
-"""A token does not see itself: the first one then sees nothing, and softmax of nothing is NaN.
+"""A token does not see itself. The first token then sees nothing, and the softmax of nothing is NaN.
 
-The comparison is key position <= query position.
+The comparison is: key position <= query position.
 """
 
 CHANGES = {

@@ -1,7 +1,7 @@
-"""The scores are divided by the other of sqrt(H) and H, or by something else that grows with the head. Read the
-docstring again.
+"""The scores are divided by the wrong one of sqrt(H) and H, or by something else that grows with H. Read the docstring
+again.
 
-H is the last axis of the query; the variant of your copy says by what of it you divide.
+H is the length of the query's last axis; the docstring of your copy says what to divide by.
 """
 
 CHANGES = {

@@ -1,8 +1,8 @@
-"""The softmax runs over the queries: the weights that one query gives do not sum to 1.
+"""The softmax runs over the queries, so the weights of one query do not sum to 1.
 
-Scores are (N, T, S); the sum is over the last axis, the keys.
+The scores have shape (N, T, S); sum over the last axis, the keys.
 """
 
 CHANGES = {
-    "weights = powers / powers.sum(axis=-1, keepdims=True)": "weights = powers / powers.sum(axis=-2, keepdims=True)",
+    "weights = exponentials / exponentials.sum(axis=-1, keepdims=True)": "weights = exponentials / exponentials.sum(axis=-2, keepdims=True)",
 }

@@ -1,6 +1,6 @@
-"""All query heads ask the first key/value head.
+"""All query heads use the first key/value head.
 
-Query heads are in K groups; the docstring says which head belongs to which.
+The query heads form K groups; the docstring says which key/value head each of them uses.
 """
 
 CHANGES = {

@@ -1,4 +1,4 @@
-"""The key is kept and the value is not.
+"""The key is stored and the value is not.
 
 Both caches get a new row.
 """

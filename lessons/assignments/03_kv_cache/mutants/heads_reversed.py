@@ -1,6 +1,6 @@
-"""The groups are right in size, but ask the wrong key/value heads.
+"""The groups have the right size but use the wrong key/value heads.
 
-Write down for N = 4, K = 2 which head each of 0, 1, 2, 3 asks, by the docstring.
+For N = 4 and K = 2, write down from the docstring which head each of 0, 1, 2, 3 uses.
 """
 
 CHANGES = {

@@ -1,4 +1,4 @@
-"""The caches of the caller are changed.
+"""The caller's caches are changed.
 
 Copy them first: keys = keys.copy().
 """

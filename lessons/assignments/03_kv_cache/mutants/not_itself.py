@@ -1,6 +1,6 @@
 """The new token does not see itself.
 
-Write its key and value first, then attend to length + 1 places.
+Write its key and value first, then attend to length + 1 positions.
 """
 
 CHANGES = {

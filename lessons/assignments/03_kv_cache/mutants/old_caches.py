@@ -1,6 +1,6 @@
-"""The caches come back as they came in: the next step will not know this token.
+"""The caches are returned unchanged, so the next step will not know this token.
 
-Give back the copies that you wrote to.
+Return the copies that you wrote to.
 """
 
 CHANGES = {

@@ -1,6 +1,6 @@
-"""The new key and value are written one place too far.
+"""The new key and value are written one position too late.
 
-Places 0 to length - 1 are filled; the next is `length`.
+Positions 0 to length - 1 are filled; the next one is `length`.
 """
 
 CHANGES = {

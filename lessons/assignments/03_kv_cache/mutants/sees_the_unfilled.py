@@ -1,6 +1,6 @@
-"""The token attends to the whole cache: what lies beyond `length` is not filled, and holds anything.
+"""The token attends to the whole cache. What lies beyond `length` is not filled and may hold anything.
 
-Cut the caches to the first length + 1 places.
+Cut the caches to the first length + 1 positions.
 """
 
 CHANGES = {

@@ -1,4 +1,4 @@
-"""theta is an argument: it is not always 10,000.
+"""theta is an argument; it is not always 10,000.
 
 Use the theta that is given.
 """

@@ -1,4 +1,4 @@
-"""The angles are float32: at position 100,000 such a number is off by thousandths.
+"""The angles are float32: at position 100,000 they are wrong by thousandths.
 
 Keep the frequencies in float64, NumPy's default.
 """

@@ -1,4 +1,4 @@
-"""The exponent is -2i / H: pairs count in twos. Here it is -i / H.
+"""The exponent is -2i / H; here it is -i / H.
 
 For H = 4 the two frequencies are theta^0 and theta^(-1/2).
 """

@@ -1,6 +1,6 @@
 """The frequencies grow from pair to pair; they should fall, from 1 towards 1 / theta.
 
-The exponent has a minus.
+The exponent has a minus sign.
 """
 
 CHANGES = {

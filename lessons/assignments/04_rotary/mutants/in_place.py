@@ -1,8 +1,8 @@
-"""The input is turned itself, and the caller loses it.
+"""The input array itself is rotated, and the caller loses its values.
 
 Make a new array: np.empty_like(x).
 """
 
 CHANGES = {
-    "turned = np.empty_like(x)": "turned = x",
+    "rotated = np.empty_like(x)": "rotated = x",
 }

@@ -1,8 +1,8 @@
-"""This is a mirror and no turn: one of the two signs is wrong.
+"""This is a reflection, not a rotation: one of the two signs is wrong.
 
-(a, b) becomes (a cos - b sin, b cos + a sin): one minus.
+(a, b) becomes (a cos - b sin, b cos + a sin): there is one minus.
 """
 
 CHANGES = {
-    "turned[..., second] = x[..., second] * cos + x[..., first] * sin": "turned[..., second] = x[..., second] * cos - x[..., first] * sin",
+    "rotated[..., second] = x[..., second] * cos + x[..., first] * sin": "rotated[..., second] = x[..., second] * cos - x[..., first] * sin",
 }

@@ -1,6 +1,6 @@
-"""The pairs are the other convention's: halves and neighbours are different pairs.
+"""These are the pairs of the other convention: halves and neighbours are different pairs.
 
-Read in the docstring which two numbers of a head belong together in your copy.
+The docstring of your copy says which two numbers of a head form a pair.
 """
 
 CHANGES = {

@@ -1,6 +1,6 @@
-"""Position 0 is turned: the positions given are taken one too far.
+"""Position 0 is rotated: every position is taken one too large.
 
-Multiply the positions as they are.
+Use the positions as they are given.
 """
 
 CHANGES = {

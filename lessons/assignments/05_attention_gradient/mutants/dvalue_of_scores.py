@@ -1,6 +1,6 @@
-"""The output is the weights times the values; dvalue needs the weights, and these are the scores.
+"""dvalue needs the attention weights, and these are the scores: the output is the weights times the values.
 
-dvalue = A^T upstream, A after the softmax.
+dvalue = A^T upstream, where A is the result of the softmax.
 """
 
 CHANGES = {

@@ -1,6 +1,6 @@
-"""dquery and dkey are exchanged, or made of each other's partner.
+"""dquery and dkey are exchanged, or each is computed from the wrong array.
 
-scores = query key^T: the slope by the query has the key in it, and the other way round.
+scores = query key^T, so the gradient by the query contains the key, and the other way round.
 """
 
 CHANGES = {

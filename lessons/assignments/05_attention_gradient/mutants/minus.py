@@ -1,6 +1,6 @@
-"""The sign is wrong: this is the way downhill. The gradient points uphill.
+"""The sign is wrong: this points downhill, and the gradient points uphill.
 
-Compare with a small step: raise one number of the query by 1e-5 and see.
+Compare with a small step: add 1e-5 to one number of the query and look at the loss.
 """
 
 CHANGES = {

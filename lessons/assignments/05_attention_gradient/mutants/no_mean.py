@@ -1,6 +1,6 @@
-"""The term that subtracts the weighted mean of dA is missing: raising all scores together would seem to matter.
+"""The weighted mean of dA is not subtracted, so adding a constant to all scores would seem to matter.
 
-dscores = A * (dA - sum(A * dA)), the sum over the keys.
+dscores = A * (dA - sum(A * dA)), with the sum over the keys.
 """
 
 CHANGES = {

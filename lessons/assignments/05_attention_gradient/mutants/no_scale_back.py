@@ -1,4 +1,4 @@
-"""The scores were divided on the way there; their slope is divided on the way back too.
+"""The scores are divided in the forward pass, so their gradient is divided in the backward pass too.
 
 dquery = dscores key / scale, and dkey likewise.
 """

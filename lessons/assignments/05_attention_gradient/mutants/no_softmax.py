@@ -1,6 +1,6 @@
-"""dvalue and the way back use the scores as if there were no softmax between.
+"""The backward pass leaves out the softmax.
 
-The weights are softmax(scores); their slope goes through it.
+The weights are softmax(scores); the gradient goes through it.
 """
 
 CHANGES = {

@@ -1,4 +1,4 @@
-"""The mean that is taken away is weighted by the shares: sum(A * dA), not the plain mean of dA.
+"""The mean that is subtracted is weighted by the attention weights: sum(A * dA), not the plain mean of dA.
 
 Multiply by the weights before you sum.
 """

@@ -1,5 +1,5 @@
-"""weights * (1 - weights) is the slope of each share by its own score alone. Every share depends on every score of
-its row.
+"""weights * (1 - weights) is the derivative of each weight by its own score alone. Every weight depends on every score
+of its row.
 
 dscores = A * (dA - sum(A * dA)).
 """

@@ -1,4 +1,4 @@
-"""The sum in the softmax's slope runs over the queries; a row of shares belongs to one query, so it is over the
+"""The sum in the softmax's gradient runs over the queries. A row of weights belongs to one query, so sum over the
 keys.
 
 axis=-1, keepdims=True.

@@ -1,7 +1,6 @@
-"""The decay is added to the gradient, and so passes through both moments: that is Adam with an L2 penalty, not
-AdamW.
+"""The decay is added to the gradient, so it passes through both moments: that is Adam with an L2 penalty, not AdamW.
 
-Take the decay from the parameter, beside the step.
+Subtract the decay from the parameter, separately from the step.
 """
 
 CHANGES = {

@@ -1,4 +1,4 @@
-"""eps stands inside the root: sqrt(b + eps) is another number than sqrt(b) + eps.
+"""eps is inside the root: sqrt(b + eps) is not sqrt(b) + eps.
 
 Add eps after the root.
 """

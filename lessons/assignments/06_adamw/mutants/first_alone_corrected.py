@@ -1,4 +1,4 @@
-"""Only the first moment is corrected: the second begins at zero too.
+"""Only the first moment is corrected; the second begins at zero too.
 
 Divide b by 1 - beta2**step, inside the root.
 """

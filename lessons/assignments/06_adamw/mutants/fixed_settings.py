@@ -1,6 +1,6 @@
-"""The settings are written into the code, and the arguments not used.
+"""The settings are written into the code and the arguments are not used.
 
-learning_rate, beta1, beta2, eps and weight_decay may be any.
+learning_rate, beta1, beta2, eps and weight_decay may have any value.
 """
 
 CHANGES = {

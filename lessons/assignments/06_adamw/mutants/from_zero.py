@@ -1,5 +1,4 @@
-"""Steps count from 1 here. With one step less the first correction divides by zero, and with one more it corrects
-too little.
+"""Steps count from 1 here. With step - 1 the first correction divides by zero; with step + 1 it corrects too little.
 
 Use `step` as it is given.
 """

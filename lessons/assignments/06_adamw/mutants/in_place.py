@@ -1,6 +1,6 @@
-"""The first moment of the caller is changed where it stands.
+"""The caller's first moment is changed in place.
 
-a = beta1 * first + ...: a new array, no +=.
+a = beta1 * first + ... makes a new array; += does not.
 """
 
 CHANGES = {

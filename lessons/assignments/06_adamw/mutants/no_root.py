@@ -1,4 +1,4 @@
-"""The step divides by the second moment itself, and not by its root: large gradients would make small steps.
+"""The step divides by the second moment itself and not by its square root, so large gradients would make small steps.
 
 np.sqrt(b^) + eps.
 """

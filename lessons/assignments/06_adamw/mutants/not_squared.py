@@ -1,4 +1,4 @@
-"""The second moment is the mean of the squared gradient; here the gradient itself is averaged.
+"""The second moment is the mean of the squared gradient; here the gradient is not squared.
 
 (1 - beta2) * gradient**2.
 """

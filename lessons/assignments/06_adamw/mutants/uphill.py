@@ -1,4 +1,4 @@
-"""The step goes uphill: it is added.
+"""The step is added, so it goes uphill.
 
 param - learning_rate * direction.
 """

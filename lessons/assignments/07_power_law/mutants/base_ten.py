@@ -1,6 +1,6 @@
-"""The logarithms are to base 10 and the way back is exp: the two do not belong together.
+"""The logarithms have base 10 and the inverse is exp: they do not belong together.
 
-np.log both times; or 10**height.
+Use np.log for both, or 10**height.
 """
 
 CHANGES = {

@@ -1,4 +1,4 @@
-"""The line goes through the first and the last run alone; least squares uses all.
+"""The line goes through the first and the last run only; least squares uses all runs.
 
 np.polyfit(..., 1).
 """

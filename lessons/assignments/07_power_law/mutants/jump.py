@@ -1,14 +1,6 @@
-"""The two pieces do not meet at delta: beyond it delta *
+"""The two pieces do not meet at delta: beyond it, delta * |r| is too large by delta^2 / 2.
 
-r
-
-is too much by delta^2 / 2.
-
-delta * (
-
-r
-
-- delta / 2).
+delta * (|r| - delta / 2).
 """
 
 CHANGES = {

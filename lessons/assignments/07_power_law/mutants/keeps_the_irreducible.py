@@ -1,6 +1,6 @@
-"""The part that nothing reduces is still in the losses: their logarithms lie on no line.
+"""The irreducible part is still in the losses, so their logarithms do not lie on a line.
 
-Take `irreducible` away first.
+Subtract `irreducible` first.
 """
 
 CHANGES = {

@@ -1,4 +1,4 @@
-"""The line goes through the losses themselves.
+"""The line is fitted to the losses themselves, not to their logarithms.
 
 np.log(losses - irreducible).
 """

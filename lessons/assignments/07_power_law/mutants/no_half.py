@@ -1,6 +1,6 @@
-"""Below delta it is half the square.
+"""Below delta the loss is half the square.
 
-r**2 / 2, whose slope is r.
+r**2 / 2, whose derivative is r.
 """
 
 CHANGES = {

@@ -1,4 +1,4 @@
-"""A residual below -delta is large too: compare its size.
+"""A residual below -delta is large too: compare its absolute value.
 
 np.abs(residuals).
 """

@@ -1,10 +1,6 @@
-"""Every residual counts squared: an outlier pulls as hard as it likes.
+"""Every residual is squared, so a single outlier can dominate the fit.
 
-Beyond delta: delta * (
-
-r
-
-- delta / 2).
+Beyond delta: delta * (|r| - delta / 2).
 """
 
 CHANGES = {

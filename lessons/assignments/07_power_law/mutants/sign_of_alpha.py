@@ -1,6 +1,6 @@
 """alpha is minus the slope: L falls as x^-alpha with alpha above 0.
 
-Give back -slope.
+Return -slope.
 """
 
 CHANGES = {

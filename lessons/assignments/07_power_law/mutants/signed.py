@@ -1,14 +1,6 @@
-"""The loss of a large negative residual came out negative.
+"""The loss of a large negative residual is negative.
 
-delta * (
-
-r
-
-- delta / 2), with
-
-r
-
-both times.
+delta * (|r| - delta / 2), with |r| in both cases.
 """
 
 CHANGES = {

@@ -1,4 +1,4 @@
-"""The line goes through log(L - E) against x itself: that fits an exponential, not a power.
+"""The line is fitted to log(L - E) against x itself: that is an exponential, not a power law.
 
 np.log(x).
 """

@@ -1,8 +1,8 @@
 """Nothing is dropped, however full an expert is.
 
-Count what each expert has taken.
+Count how many choices each expert has accepted.
 """
 
 CHANGES = {
-    "kept[token, choice] = room[expert] > 0": "kept[token, choice] = True",
+    "kept[token, choice] = left[expert] > 0": "kept[token, choice] = True",
 }

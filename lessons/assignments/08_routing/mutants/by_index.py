@@ -1,4 +1,4 @@
-"""The right experts, in the order of their index; the best should come first.
+"""These are the right experts, sorted by index; the best should come first.
 
 Do not sort them again.
 """

@@ -1,6 +1,6 @@
-"""One expert too few or too many is taken, or the wrong end of the order.
+"""One expert too few or too many is chosen, or experts from the wrong end of the order.
 
-[:, :k] of the falling order.
+Take [:, :k] of the order by falling logits.
 """
 
 CHANGES = {

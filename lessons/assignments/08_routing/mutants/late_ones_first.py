@@ -1,4 +1,4 @@
-"""The later tokens find room, and the earlier ones are dropped.
+"""Later tokens get the capacity, and earlier ones are dropped.
 
 Begin with the first token.
 """

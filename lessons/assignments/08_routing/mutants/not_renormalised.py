@@ -1,9 +1,9 @@
-"""The shares of the chosen do not sum to 1 any more.
+"""The probabilities of the chosen experts no longer sum to 1.
 
-Divide by their sum, where k is above 1.
+Divide by their sum if k is above 1.
 """
 
 CHANGES = {
-    """shares = np.take_along_axis(powers / powers.sum(axis=-1, keepdims=True), experts, axis=-1)
-    return shares / shares.sum(axis=-1, keepdims=True) if experts.shape[-1] > 1 else shares""": "return np.take_along_axis(powers / powers.sum(axis=-1, keepdims=True), experts, axis=-1)",
+    """chosen = np.take_along_axis(exponentials / exponentials.sum(axis=-1, keepdims=True), experts, axis=-1)
+    return chosen / chosen.sum(axis=-1, keepdims=True) if experts.shape[-1] > 1 else chosen""": "return np.take_along_axis(exponentials / exponentials.sum(axis=-1, keepdims=True), experts, axis=-1)",
 }

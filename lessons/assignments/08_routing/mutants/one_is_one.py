@@ -1,8 +1,8 @@
-"""With one expert the gate is always 1: its share divided by itself. The router then has no gradient.
+"""With one expert the gate is always 1: its probability divided by itself. The router then gets no gradient.
 
-For k = 1 give back the share as it is.
+For k = 1 return the probability unchanged.
 """
 
 CHANGES = {
-    "return shares / shares.sum(axis=-1, keepdims=True) if experts.shape[-1] > 1 else shares": "return shares / shares.sum(axis=-1, keepdims=True)",
+    "return chosen / chosen.sum(axis=-1, keepdims=True) if experts.shape[-1] > 1 else chosen": "return chosen / chosen.sum(axis=-1, keepdims=True)",
 }

@@ -1,8 +1,8 @@
-"""An expert takes one more than its capacity.
+"""An expert accepts one choice more than its capacity.
 
-A choice is kept while fewer than `capacity` were taken.
+A choice is kept while fewer than `capacity` have been accepted.
 """
 
 CHANGES = {
-    "kept[token, choice] = room[expert] > 0": "kept[token, choice] = room[expert] >= 0",
+    "kept[token, choice] = left[expert] > 0": "kept[token, choice] = left[expert] >= 0",
 }

@@ -1,4 +1,4 @@
-"""Room is given in another order than the one in the docstring.
+"""Capacity is filled in another order than the docstring says.
 
 Which loop is the outer one, tokens or choices?
 """

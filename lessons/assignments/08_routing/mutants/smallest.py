@@ -1,4 +1,4 @@
-"""These are the experts with the smallest logits: argsort rises.
+"""These are the experts with the smallest logits: argsort sorts upwards.
 
 Sort the negative logits.
 """

@@ -1,4 +1,4 @@
-"""Of equal logits the higher index comes first: the order was turned round after sorting.
+"""Of equal logits the higher index comes first, because the order was reversed after sorting.
 
 Sort -router_logits with kind='stable', and do not reverse.
 """

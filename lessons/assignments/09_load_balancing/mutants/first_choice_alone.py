@@ -1,4 +1,4 @@
-"""Only each token's first choice is counted.
+"""Only the first choice of each token is counted.
 
 Every choice counts: experts.ravel().
 """

@@ -1,8 +1,8 @@
-"""P is taken from the choices: counts have no gradient, and the loss could not teach the router.
+"""P is computed from the choices. Counts have no gradient, so this loss could not teach the router.
 
-P is the mean of the softmax.
+P is the mean of the softmax over the tokens.
 """
 
 CHANGES = {
-    "return E * (expert_loads(experts, E) / PER * mean_shares).sum()": "return E * ((expert_loads(experts, E) / experts.size) * (expert_loads(experts, E) / PER)).sum()",
+    "return E * (expert_loads(experts, E) / PER * mean_probabilities).sum()": "return E * ((expert_loads(experts, E) / experts.size) * (expert_loads(experts, E) / PER)).sum()",
 }

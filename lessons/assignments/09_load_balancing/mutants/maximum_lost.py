@@ -1,4 +1,4 @@
-"""The largest logit was taken out before exp and not added again after the logarithm.
+"""The largest logit was subtracted before exp and not added again after the logarithm.
 
 largest + log(sum(exp(z - largest))).
 """

@@ -1,9 +1,9 @@
-"""The factor E is missing, or the products are averaged over the experts where they are summed: even routing would
-cost 1 / E.
+"""The factor E is missing, or the products are averaged over the experts instead of summed: even routing would cost 1
+/ E.
 
 E * sum(f * P).
 """
 
 CHANGES = {
-    "return E * (expert_loads(experts, E) / PER * mean_shares).sum()": "return (expert_loads(experts, E) / PER * mean_shares).sum()",
+    "return E * (expert_loads(experts, E) / PER * mean_probabilities).sum()": "return (expert_loads(experts, E) / PER * mean_probabilities).sum()",
 }

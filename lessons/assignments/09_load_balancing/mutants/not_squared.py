@@ -1,4 +1,4 @@
-"""The logsumexp is not squared: a very negative one would be rewarded.
+"""The logsumexp is not squared, so a very negative one would be rewarded.
 
 Square it before the mean.
 """

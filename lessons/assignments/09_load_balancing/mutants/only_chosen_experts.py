@@ -1,4 +1,4 @@
-"""Experts that nobody chose are missing from the loads, where they have 0.
+"""Experts that nobody chose are missing from the loads; their load is 0.
 
 np.bincount(..., minlength=num_experts).
 """

@@ -1,8 +1,8 @@
-"""f is divided by something else than the docstring says: {PER}.
+"""f is divided by something other than the docstring says: {PER}.
 
-The variant of your copy is in the docstring.
+The docstring of your copy says what to divide by.
 """
 
 CHANGES = {
-    "return E * (expert_loads(experts, E) / PER * mean_shares).sum()": "return E * (expert_loads(experts, E) / PER * mean_shares).sum() / (2 * experts.shape[-1] - 1)",
+    "return E * (expert_loads(experts, E) / PER * mean_probabilities).sum()": "return E * (expert_loads(experts, E) / PER * mean_probabilities).sum() / (2 * experts.shape[-1] - 1)",
 }

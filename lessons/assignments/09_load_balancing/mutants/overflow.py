@@ -1,6 +1,6 @@
 """exp of a logit of 800 overflows.
 
-Take the largest out before exp, and add it after the logarithm.
+Subtract the largest logit before exp, and add it after the logarithm.
 """
 
 CHANGES = {

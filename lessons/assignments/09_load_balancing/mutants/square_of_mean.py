@@ -1,4 +1,4 @@
-"""The mean is squared, where the squares are averaged: large and small ones cancel.
+"""The mean is squared, but the squares should be averaged: positive and negative values cancel.
 
 (log_sums**2).mean().
 """

@@ -1,6 +1,6 @@
 """Perpendicular columns have gamma = 0, and the formula divides by it.
 
-Give back the identity there.
+Return the identity there.
 """
 
 CHANGES = {

@@ -1,8 +1,8 @@
-"""The caller's matrix is turned itself.
+"""The caller's matrix itself is rotated.
 
-Turn a copy.
+Rotate a copy.
 """
 
 CHANGES = {
-    "turned, v = matrix.copy(), np.eye(matrix.shape[1])": "turned, v = matrix, np.eye(matrix.shape[1])",
+    "rotated, v = matrix.copy(), np.eye(matrix.shape[1])": "rotated, v = matrix, np.eye(matrix.shape[1])",
 }

@@ -1,10 +1,6 @@
-"""This is the other solution: a turn by more than 45 degrees. The columns would go on changing places.
+"""This is the other solution: a rotation by more than 45 degrees. The columns would keep changing places.
 
-tan t = sign(zeta) / (
-
-zeta
-
-+ sqrt(1 + zeta^2)): the smaller of the two.
+tan t = sign(zeta) / (|zeta| + sqrt(1 + zeta^2)): the smaller of the two.
 """
 
 CHANGES = {

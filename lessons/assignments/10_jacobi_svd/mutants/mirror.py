@@ -1,4 +1,4 @@
-"""One sign is missing: this is a mirror, not a turn.
+"""One sign is missing: this is a reflection, not a rotation.
 
 [[c, s], [-s, c]].
 """

@@ -1,6 +1,6 @@
-"""The singular values are in no order.
+"""The singular values are not sorted.
 
-np.argsort, and u and v in the same order.
+Use np.argsort, and put u and v in the same order.
 """
 
 CHANGES = {

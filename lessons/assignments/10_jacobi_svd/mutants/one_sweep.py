@@ -1,6 +1,6 @@
-"""One pass over the pairs is not enough: a later turn disturbs an earlier one.
+"""One pass over the pairs is not enough: a later rotation disturbs an earlier one.
 
-Repeat until no pair needs a turn.
+Repeat until no pair needs a rotation.
 """
 
 CHANGES = {

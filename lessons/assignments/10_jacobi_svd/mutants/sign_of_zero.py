@@ -1,4 +1,5 @@
-"""Columns of equal length have zeta = 0, and np.sign(0) is 0: no turn, though they are not perpendicular.
+"""Columns of equal length have zeta = 0, and np.sign(0) is 0, so nothing is rotated although the columns are not
+perpendicular.
 
 Take 1 as the sign of 0.
 """

@@ -1,8 +1,8 @@
-"""V comes back, and not V transposed: A = U diag(s) V^T.
+"""This returns V, not V transposed: A = U diag(s) V^T.
 
-Give back v.T.
+Return v.T.
 """
 
 CHANGES = {
-    "return turned[:, order] / np.where(s > 0, s, 1)[order], s[order], v[:, order].T": "return turned[:, order] / np.where(s > 0, s, 1)[order], s[order], v[:, order]",
+    "return rotated[:, order] / np.where(s > 0, s, 1)[order], s[order], v[:, order].T": "return rotated[:, order] / np.where(s > 0, s, 1)[order], s[order], v[:, order]",
 }

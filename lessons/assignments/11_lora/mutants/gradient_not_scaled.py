@@ -1,4 +1,4 @@
-"""The scale is missing from the gradients: it stands before A B, so before their slopes.
+"""The scale is missing from the gradients: the output contains scale x A B, so both gradients contain the scale.
 
 Multiply both by it.
 """

@@ -1,4 +1,4 @@
-"""dA does not go through B: x^T g is the slope by the product A B, of the size of the weight.
+"""dA does not go through B: x^T g is the gradient by the product A B, which has the size of the weight.
 
 dA = scale x^T (g B^T).
 """

@@ -1,6 +1,6 @@
 """dA and dB are exchanged.
 
-First the slope by A, then by B.
+Return the gradient by A first, then the gradient by B.
 """
 
 CHANGES = {

@@ -1,6 +1,6 @@
-"""float() wants a number that is there; under jit there is none yet, only its shape.
+"""float() needs a computed number; under jit only its shape is known.
 
-Leave alpha as it is: JAX multiplies by it as well.
+Leave alpha as it is: JAX can multiply by it.
 
 Match: ConcretizationTypeError
 """

@@ -1,4 +1,4 @@
-"""The base itself is changed; without it no other adapter can be merged.
+"""The base itself is changed, so no other adapter can be merged into it.
 
 Make a new matrix.
 """

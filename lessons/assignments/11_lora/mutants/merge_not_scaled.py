@@ -1,6 +1,6 @@
-"""The merged change is not scaled, though the applied one is.
+"""The merged change is not scaled, but the applied one is.
 
-The same scale as in lora_linear.
+Use the same scale as in lora_linear.
 """
 
 CHANGES = {

@@ -1,6 +1,6 @@
-"""Nothing is cut off: all tokens are kept.
+"""Nothing is cut off: all tokens are allowed.
 
-Compare the mass of the likelier ones with p.
+Compare the total probability of the likelier tokens with p.
 """
 
 CHANGES = {

@@ -1,8 +1,8 @@
-"""The least likely tokens are kept: the order rises.
+"""The least likely tokens are allowed: the order rises.
 
-Sort the negative shares.
+Sort the negative probabilities.
 """
 
 CHANGES = {
-    'order = np.argsort(-shares, kind="stable")': 'order = np.argsort(shares, kind="stable")',
+    'order = np.argsort(-probabilities, kind="stable")': 'order = np.argsort(probabilities, kind="stable")',
 }

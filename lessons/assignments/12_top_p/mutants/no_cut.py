@@ -1,8 +1,8 @@
-"""The token may be any: top-p is not used.
+"""Any token can come: top-p is not used.
 
-Set the shares of those not kept to 0.
+Set the probabilities of the tokens outside the mask to 0.
 """
 
 CHANGES = {
-    "powers = np.where(kept, np.exp((logits - logits.max()) / temperature), 0)": "powers = np.exp((logits - logits.max()) / temperature)",
+    "weights = np.where(allowed, np.exp((logits - logits.max()) / temperature), 0)": "weights = np.exp((logits - logits.max()) / temperature)",
 }

@@ -4,7 +4,7 @@ Divide the logits by it.
 """
 
 CHANGES = {
-    """kept = top_p_mask(logits / temperature if ORDER == "temperature first" else logits, p)
-    powers = np.where(kept, np.exp((logits - logits.max()) / temperature), 0)""": """kept = top_p_mask(logits, p)
-    powers = np.where(kept, np.exp(logits - logits.max()), 0)""",
+    """allowed = top_p_mask(logits / temperature if ORDER == "temperature first" else logits, p)
+    weights = np.where(allowed, np.exp((logits - logits.max()) / temperature), 0)""": """allowed = top_p_mask(logits, p)
+    weights = np.where(allowed, np.exp(logits - logits.max()), 0)""",
 }

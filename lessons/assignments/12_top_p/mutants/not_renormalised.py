@@ -1,12 +1,12 @@
-"""The shares of the kept tokens do not sum to 1: a large draw falls beyond them.
+"""The probabilities of the allowed tokens do not sum to 1, so a large draw falls beyond them.
 
 Divide by their sum.
 """
 
 CHANGES = {
-    'return min(int(np.searchsorted(np.cumsum(powers / powers.sum()), draw, side="right")), len(logits) - 1)': """return min(
+    'return min(int(np.searchsorted(np.cumsum(weights / weights.sum()), draw, side="right")), len(logits) - 1)': """return min(
         int(
-            np.searchsorted(np.cumsum(powers / np.exp((logits - logits.max()) / temperature).sum()), draw, side="right")
+            np.searchsorted(np.cumsum(weights / np.exp((logits - logits.max()) / temperature).sum()), draw, side="right")
         ),
         len(logits) - 1,
     )""",

@@ -1,8 +1,8 @@
-"""One token more than needed is kept.
+"""One token more than needed is allowed.
 
-With the kept ones the mass is p or more; without the least of them it must be less.
+The allowed tokens together reach p; without the least likely of them they must not.
 """
 
 CHANGES = {
-    "before = np.cumsum(shares[order]) - shares[order]": "before = np.cumsum(shares[order]) - shares[order] - np.concatenate([[0.0], shares[order][:-1]])",
+    "before = np.cumsum(probabilities[order]) - probabilities[order]": "before = np.cumsum(probabilities[order]) - probabilities[order] - np.concatenate([[0.0], probabilities[order][:-1]])",
 }

@@ -1,8 +1,8 @@
-"""Top-p and temperature come in the other order: another set of tokens is kept.
+"""Top-p and temperature are applied in the other order, which allows other tokens.
 
-The order is in the docstring of your copy.
+The docstring of your copy gives the order.
 """
 
 CHANGES = {
-    'kept = top_p_mask(logits / temperature if ORDER == "temperature first" else logits, p)': 'kept = top_p_mask(logits if ORDER == "temperature first" else logits / temperature, p)',
+    'allowed = top_p_mask(logits / temperature if ORDER == "temperature first" else logits, p)': 'allowed = top_p_mask(logits if ORDER == "temperature first" else logits / temperature, p)',
 }

@@ -1,4 +1,4 @@
-"""The mask stands in sorted order; it belongs to the tokens.
+"""The mask is in sorted order; it should be in the order of the tokens.
 
 mask[order] = ... puts it back.
 """

@@ -1,8 +1,8 @@
-"""p is no threshold for a single share: it is the mass that the kept ones have together.
+"""p is not a threshold for a single probability: it is what the allowed tokens have together.
 
 Sort, add up, and see where p is reached.
 """
 
 CHANGES = {
-    "mask[order] = before < p - 1e-12": "mask = shares >= p",
+    "mask[order] = before < p - 1e-12": "mask = probabilities >= p",
 }

@@ -1,10 +1,10 @@
 """The logits are multiplied by the temperature: a high one would make the choice sharper.
 
-Divide.
+Divide by it.
 """
 
 CHANGES = {
-    """kept = top_p_mask(logits / temperature if ORDER == "temperature first" else logits, p)
-    powers = np.where(kept, np.exp((logits - logits.max()) / temperature), 0)""": """kept = top_p_mask(logits * temperature if ORDER == "temperature first" else logits, p)
-    powers = np.where(kept, np.exp((logits - logits.max()) * temperature), 0)""",
+    """allowed = top_p_mask(logits / temperature if ORDER == "temperature first" else logits, p)
+    weights = np.where(allowed, np.exp((logits - logits.max()) / temperature), 0)""": """allowed = top_p_mask(logits * temperature if ORDER == "temperature first" else logits, p)
+    weights = np.where(allowed, np.exp((logits - logits.max()) * temperature), 0)""",
 }

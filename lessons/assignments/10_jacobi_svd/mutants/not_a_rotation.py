@@ -1,4 +1,4 @@
-"""c and s do not satisfy c^2 + s^2 = 1: the columns change their lengths.
+"""c and s do not satisfy c^2 + s^2 = 1, so the columns change their lengths.
 
 c = 1 / sqrt(1 + tan^2).
 """

@@ -1,6 +1,6 @@
-"""The moments that come back are the corrected ones; the next step would correct them again.
+"""The moments that are returned are the corrected ones; the next step would correct them again.
 
-Give back a and b as the running means left them.
+Return a and b as the running means, without the correction.
 """
 
 CHANGES = {

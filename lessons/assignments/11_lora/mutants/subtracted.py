@@ -1,4 +1,4 @@
-"""The change is taken away: that is unmerging.
+"""The change is subtracted: that removes an adapter.
 
 Add it.
 """

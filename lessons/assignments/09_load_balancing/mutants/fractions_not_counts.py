@@ -1,4 +1,4 @@
-"""Loads are counts: whole numbers, not shares of the total.
+"""Loads are counts, that is whole numbers, not fractions of the total.
 
 Do not divide here.
 """
