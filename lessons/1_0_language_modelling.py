@@ -14,124 +14,48 @@
 #
 # $$\log P(x) = \sum_t \log p(x_t \mid x_{<t})$$
 #
-# That is the whole of it. The chapter's claim is that nearly every task is a question of this kind. Sentiment is
+# That is all. The chapter's claim is that nearly every task is a question of this kind. Sentiment is
 # whether P(positive | "The sentiment of the sentence: 'I like Pizza' is") exceeds P(negative | ...); question
 # answering is P(answer | question); summarisation is P(summary | article). This lesson takes a real model with
-# 135 million parameters (SmolLM2-135M-Instruct, Ben Allal et al. 2025) and asks it.
+# 135 million parameters (SmolLM2-135M-Instruct, [Allal2025]) and asks it.
 #
 # Three corrections to the chapter's notes. That a *large* model has 10 billion parameters or more is a convention:
-# the largest one in the paper that gave scaling laws their name had 1.5 billion (Kaplan et al. 2020). GPT-3's
-# training mixture (Brown et al. 2020, table 2.2) was Common Crawl 60 %, WebText2 22 %, Books1 8 %, Books2 8 % and
+# the largest one in the paper that gave scaling laws their name had 1.5 billion [Kaplan2020]. GPT-3's
+# training mixture ([Brown2020], table 2.2) was Common Crawl 60 %, WebText2 22 %, Books1 8 %, Books2 8 % and
 # Wikipedia 3 %, by share of the 300 billion tokens seen; the notes leave WebText2 out and name Books2 twice. And more
 # parameters do not mean less over-fitting in general: lesson 1.1 measures that.
 
 # %% [markdown]
-# What will be claimed, and the rule that decides each claim, is written down before anything is measured.
-
-# %%
-from minillm.course import Lesson, verdict
-
-lesson = Lesson("1.0")
-declare = lesson.claims.declare
-declare(
-    "twins-agree",
-    statement="NumPy and JAX compute the same logits",
-    source="minillm",
-    published=None,
-    rule="largest difference below 1e-4 of the largest logit, over five prompts",
-)
-declare(
-    "no-future",
-    statement="What comes later changes nothing before it",
-    source="the chain rule above",
-    published="exactly 0",
-    rule="replacing later tokens changes earlier NumPy logits by exactly 0",
-)
-declare(
-    "chain-rule",
-    statement="log P(question) + log P(answer | question) = log P(both), decoded token by token with a cache",
-    source="the chain rule above",
-    published=None,
-    rule="relative difference below 1e-5",
-)
-declare(
-    "pizza",
-    statement="The model holds 'I like Pizza' for positive, and for more positive than 'I hate Pizza'",
-    source="chapter 1.0",
-    published=None,
-    rule="log-odds above 0 for 'like', and lower for 'hate', in both backends",
-)
-declare(
-    "zero-shot",
-    statement="Comparing P(positive | sentence) with P(negative | sentence) classifies sentences never trained on",
-    source="chapter 1.0",
-    published=None,
-    rule="accuracy on balanced film reviews minus 0.5 beyond two standard errors",
-)
-declare(
-    "domain-pmi",
-    statement="Dividing by what the label has without the sentence repairs the bias towards one label",
-    source="Holtzman et al. 2021",
-    published="consistent gains on multiple choice",
-    rule="accuracy by domain PMI minus accuracy by sum beyond two standard errors, sentence by sentence",
-)
-declare(
-    "lengths",
-    statement="Sums favour short answers, so sum and mean rank differently; domain PMI can repair both",
-    source="Brown et al. 2020, section 2.4; Holtzman et al. 2021",
-    published=None,
-    rule="of three constructed examples sum and mean differ on one or more, and PMI alone is right on one or more",
-)
-declare(
-    "answers",
-    statement="Question answering is P(answer | question)",
-    source="chapter 1.0",
-    published=None,
-    rule="accuracy of domain PMI over four choices minus 0.25 beyond two standard errors",
-)
-declare(
-    "summaries",
-    statement="Summarisation is P(summary | article)",
-    source="chapter 1.0",
-    published=None,
-    rule="PMI of matching pairs minus that of the other pairs beyond two standard errors over articles",
-)
-declare(
-    "compression",
-    statement="Predicting is compressing: the model needs fewer bits a byte than bzip2 on the whole text",
-    source="Shannon 1951 (0.6 to 1.3 bits a letter for English, by people)",
-    published=1.3,
-    rule="bzip2's bits a byte minus the model's beyond two standard errors over passages",
-)
-
-# %% [markdown]
 # ## By eye
 #
-# Three words, and the logits that some model gives after each position. Softmax turns logits into shares; the
-# share of the word that did come next is what counts; logarithms add up.
+# Three words, and logits after each of them, made up so that softmax gives round probabilities. What counts is the
+# probability of the word that did come next. Probabilities multiply along a text; their logarithms add up.
 
 # %%
 import numpy as np
 
+from minillm.course import Lesson
 from minillm.layers.softmax import softmax
 from minillm.transformer.scoring import token_log_probabilities
+from minillm.transformer.scoring_jax import token_log_probabilities as jax_token_log_probabilities
 
+lesson = Lesson("1.0")
 WORDS = ["I", "like", "pizza"]
 logits = np.log(np.array([[0.1, 0.7, 0.2], [0.2, 0.2, 0.6], [0.5, 0.3, 0.2]]))  # after "I", "like", "pizza"
 sentence = np.array([0, 1, 2])
-
 for word, row in zip(WORDS, softmax(logits), strict=True):
     print(f"after {word!r:8}", {w: round(float(p), 2) for w, p in zip(WORDS, row, strict=True)})
-log_shares = token_log_probabilities(logits, sentence)
-print("\nP(like | I) x P(pizza | I like) =", " x ".join(f"{p:.1f}" for p in np.exp(log_shares)), end=" ")
-print(f"= {np.exp(log_shares.sum()):.2f}; log P = {log_shares.sum():.3f} nats")
-assert np.isclose(np.exp(log_shares.sum()), 0.7 * 0.6)
+nats = token_log_probabilities(logits, sentence)
+print("\nP(like | I) x P(pizza | I like) =", " x ".join(f"{p:.1f}" for p in np.exp(nats)), end=" ")
+print(f"= {np.exp(nats.sum()):.2f}; log P = {nats.sum():.3f} nats")
+twin = jax_token_log_probabilities(logits.astype(np.float32), sentence)
+print(f"the twin in float32: log P = {float(twin.sum()):.3f} nats")
 
 # %% [markdown]
-# ## The real thing, twice
+# ## A real model, twice
 #
-# The same file read once for NumPy, where every line can be stepped through (`minillm/transformer/transformer.py`), and
-# once for JAX, where the same lines are compiled (`minillm/transformer/transformer_jax.py`).
+# The same file is read once for NumPy, where every line can be stepped through (`minillm/transformer/transformer.py`),
+# and once for JAX, where the same steps are compiled (`minillm/transformer/transformer_jax.py`).
 
 # %%
 import time
@@ -151,18 +75,17 @@ print(f"a context of {config.context_length:,}. NumPy computes on the cpu, JAX o
 # What does it expect after "I like"? A distribution over 49,152 tokens; here are the ten likeliest.
 
 # %%
-import matplotlib.pyplot as plt
+from minillm.course.plots import BLUE, GREEN, RED, canvas, legend_below
 
 after = softmax(by_numpy.logits(tokenizer.encode("I like"))[-1].astype(np.float64))
 top = np.argsort(-after)[:10]
-figure, axes = plt.subplots(figsize=(6, 3.2), layout="constrained")
-axes.barh([repr(tokenizer.token_text(int(i))) for i in top][::-1], after[top][::-1], color="#4878a8")
-axes.set(xlabel="p(next token | I like)", title="The ten likeliest tokens after 'I like'")
-axes.spines[["top", "right"]].set_visible(False)
+figure, ax = canvas(height=3.2)
+ax.barh([repr(tokenizer.token_text(int(i))) for i in top][::-1], after[top][::-1], color=BLUE)
+ax.set(xlabel="p(next token | I like)", title="The ten likeliest tokens after 'I like'")
 print("saved", lesson.figure(figure, "next_token"))
 
 # %% [markdown]
-# The twins agree: on English, code, Korean, emoji and numbers, the two differ in the last digits only.
+# The twins agree: on English, code, Korean, emoji and numbers, their logits differ in the last digits only.
 
 # %%
 PROMPTS = [
@@ -178,26 +101,21 @@ for prompt in PROMPTS:
     first, second = by_numpy.logits(ids), by_jax.logits(ids)
     differences.append(float(np.abs(first - second).max() / np.abs(first).max()))
     print(f"{differences[-1]:.1e}  {prompt!r}")
-lesson.claims.decide(
-    "twins-agree",
-    measured=f"{max(differences):.1e}",
-    verdict="supported" if max(differences) < 1e-4 else "refuted",
-)
+lesson.claims.decide("twins-agree", differences)
 
 # %% [markdown]
 # Nothing leaks from the future. Two texts that begin alike have the same logits there, to the last bit, whatever
-# follows. (If they did not, a model could read the answer it is asked for.)
+# follows. (If they did not, a model could read the answer before it is asked for it.)
 
 # %%
 tokens = tokenizer.encode("The quick brown fox jumps over the lazy dog")
 other = tokens[:5] + tokenizer.encode(" sings in the rain")
 change = np.abs(by_numpy.logits(tokens)[:5] - by_numpy.logits(other[: len(tokens)])[:5]).max()
-print("largest change of an earlier logit:", change)
-lesson.claims.decide("no-future", measured=float(change), verdict="supported" if change == 0 else "refuted")
+lesson.claims.decide("no-future", change)
 
 # %% [markdown]
-# The chain rule, checked along another path: the whole text in one pass against one token at a time, each token's
-# keys and values kept in the cache.
+# The chain rule, computed in two ways: the whole text in one pass, and one token at a time, with the keys and values of
+# earlier tokens in the cache.
 
 # %%
 from minillm.attention.cache import cache_bytes, init_cache
@@ -206,46 +124,38 @@ from minillm.transformer.transformer import decode
 
 question, answer = tokenizer.encode("The capital of France is"), tokenizer.encode(" Paris, of course.")
 both = np.array(question + answer)
-cache = init_cache(by_numpy.config, 1, len(both))
+cache = init_cache(config, 1, len(both))
 stepwise = []
 for t, token in enumerate(both[:-1]):
-    step_logits, cache = decode(by_numpy.params, np.array([token]), cache, by_numpy.config)
+    step_logits, cache = decode(by_numpy.params, np.array([token]), cache, config)
     stepwise.append(float(log_softmax(step_logits)[0, both[t + 1]]))
 cut = len(question) - 1
 in_one_pass = float(by_numpy.log_probabilities([(question[:1], list(both[1:]))])[0])
-apart = abs(sum(stepwise) - in_one_pass) / abs(in_one_pass)
 print(f"log P(question) {sum(stepwise[:cut]):.4f} + log P(answer | question) {sum(stepwise[cut:]):.4f}")
-print(f"= {sum(stepwise):.4f}; in one pass {in_one_pass:.4f}; relative difference {apart:.1e}")
-print(f"the cache: {cache_bytes(by_numpy.config, 1, 1):,} bytes for every position")
-lesson.claims.decide("chain-rule", measured=f"{apart:.1e}", verdict="supported" if apart < 1e-5 else "refuted")
+print(f"= {sum(stepwise):.4f}; in one pass {in_one_pass:.4f}")
+print(f"the cache has {cache_bytes(config, 1, 1):,} bytes for each position")
+lesson.claims.decide("chain-rule", abs(sum(stepwise) - in_one_pass) / abs(in_one_pass))
 
 # %% [markdown]
 # ## The chapter's example
 #
-# Which word does the model hold likelier: positive, or negative?
+# Which word does the model find likelier: positive, or negative?
 
 # %%
 PREMISE = "The sentiment of the sentence: '{}' is"
 LABELS = [" positive", " negative"]
-log_odds: dict[str, list[float]] = {}
+log_odds = []
 for text in ("I like Pizza", "I hate Pizza"):
     for language_model in (by_numpy, by_jax):
-        positive, negative = language_model.score(PREMISE.format(text), LABELS)
-        log_odds.setdefault(text, []).append(positive.logprob - negative.logprob)
-        print(
-            f"{text!r} {language_model.backend:12} log P(positive) {positive.logprob:.3f}"
-            f"  log P(negative) {negative.logprob:.3f}  log-odds {log_odds[text][-1]:+.3f}"
-        )
-like, hate = log_odds.values()
-lesson.claims.decide(
-    "pizza",
-    measured=f"log-odds {like[0]:+.2f} and {hate[0]:+.2f}",
-    verdict="supported" if min(like) > 0 and max(hate) < min(like) else "refuted",
-)
+        positive, negative = (score.logprob for score in language_model.score(PREMISE.format(text), LABELS))
+        log_odds.append(positive - negative)
+        print(f"{text!r} {language_model.backend:5} log P(positive) {positive:.3f}  log P(negative) {negative:.3f}")
+like, hate = np.reshape(log_odds, (2, 2))
+lesson.claims.decide("pizza", [like, like - hate], measured=f"{like[0]:+.2f} and {hate[0]:+.2f}")
 
 # %% [markdown]
 # One sentence is an anecdote. Here are sentences from film reviews, half of them positive, as people rated them
-# (Pang & Lee 2004; Hutto & Gilbert 2014). Sum: the likelier label wins. Domain PMI: each label is first divided by
+# ([Pang2004], [Hutto2014]). By the sum, the likelier label wins. Domain PMI first divides each label by
 # its probability after a premise that holds no sentence,
 #
 # $$\log P(label \mid premise, sentence) - \log P(label \mid premise)$$
@@ -253,107 +163,82 @@ lesson.claims.decide(
 # since a label that is likely anyway says little about the sentence.
 
 # %%
+from minillm.course.measure import mean_and_error
 from minillm.data.sentiment import movie_reviews
 
 reviews, rng = movie_reviews(), np.random.default_rng(0)
 half = 30 if lesson.options.fast else 150
-chosen = [
-    r
-    for positive in (True, False)
-    for r in rng.choice([r for r in reviews if r.positive == positive], half, replace=False)
-]
+chosen = []
+for positive in (True, False):
+    chosen.extend(rng.choice([r for r in reviews if r.positive == positive], half, replace=False))
 is_positive = np.array([review.positive for review in chosen])
 
 label_ids = [tokenizer.encode(label) for label in LABELS]
 contexts = [tokenizer.encode(PREMISE.format(review.text)) for review in chosen]
 started = time.perf_counter()
 scores = model.log_probabilities([(context, ids) for context in contexts for ids in label_ids]).reshape(-1, 2)
-seconds = time.perf_counter() - started
+print(f"{len(chosen)} sentences in {time.perf_counter() - started:.0f} s with the {model.backend} backend")
 domain = model.log_probabilities([(tokenizer.encode("The sentiment of the sentence is"), ids) for ids in label_ids])
 
 by_sum = scores[:, 0] - scores[:, 1]
 by_pmi = by_sum - (domain[0] - domain[1])
 right_sum, right_pmi = (by_sum > 0) == is_positive, (by_pmi > 0) == is_positive
-
-
-def mean_and_error(values):
-    """A mean and its standard error over independent sentences."""
-    return float(np.mean(values)), float(np.std(values, ddof=1) / np.sqrt(len(values)))
-
-
 for name, right, odds in (("sum", right_sum, by_sum), ("domain PMI", right_pmi, by_pmi)):
-    accuracy, error = mean_and_error(right)
-    print(f"{name:11} accuracy {accuracy:.3f} +- {error:.3f}; it says 'positive' of {np.mean(odds > 0):.0%}")
-print(f"{len(chosen)} sentences in {seconds:.0f} s with the {model.backend} backend")
-
-accuracy, error = mean_and_error(right_sum)
-lesson.claims.decide(
-    "zero-shot", measured=f"{accuracy:.3f} +- {error:.3f}", verdict=verdict(contrast=accuracy - 0.5, sigma=error)
-)
-gain, gain_error = mean_and_error(right_pmi.astype(float) - right_sum)
-lesson.claims.decide(
-    "domain-pmi", measured=f"{gain:+.3f} +- {gain_error:.3f}", verdict=verdict(contrast=gain, sigma=gain_error)
-)
+    print(f"{name:11} accuracy {right.mean():.3f}; it says 'positive' of {np.mean(odds > 0):.0%}")
+lesson.claims.decide("zero-shot", right_sum)
+lesson.claims.decide("domain-pmi", right_pmi, minus=right_sum)
 
 # %%
-figure, axes = plt.subplots(figsize=(6, 3.6), layout="constrained")
+figure, ax = canvas()
 bins = np.linspace(by_sum.min(), by_sum.max(), 12 if lesson.options.fast else 25)
-for label, colour, wanted in (("people say positive", "#3a7d44", True), ("people say negative", "#b03a2e", False)):
-    axes.hist(by_sum[is_positive == wanted], bins, alpha=0.6, label=label, color=colour)
-axes.axvline(0, color="black", linewidth=1, label="sum decides here")
-axes.axvline(domain[0] - domain[1], color="black", linewidth=1, linestyle="--", label="domain PMI decides here")
-axes.set(xlabel="log P(positive | sentence) - log P(negative | sentence), nats", ylabel="sentences")
-axes.set_title("The sentences are told apart; where to cut is the question")
-figure.legend(loc="outside lower center", ncols=2, fontsize=8)
-axes.spines[["top", "right"]].set_visible(False)
+for label, colour, wanted in (("people say positive", GREEN, True), ("people say negative", RED, False)):
+    ax.hist(by_sum[is_positive == wanted], bins, alpha=0.6, label=label, color=colour)
+ax.axvline(0, color="black", linewidth=1, label="threshold of the sum")
+ax.axvline(domain[0] - domain[1], color="black", linewidth=1, linestyle="--", label="threshold of domain PMI")
+ax.set(xlabel="log P(positive | sentence) - log P(negative | sentence), nats", ylabel="sentences")
+ax.set_title("The scores separate the sentences; the question is where to cut")
+legend_below(figure)
 print("saved", lesson.figure(figure, "sentiment"))
 
 # %% [markdown]
 # ## Answers of unequal length
 #
-# Each token of an answer costs, so the sum prefers short answers. The mean over tokens does not mind length, but
-# then likes long stretches that any model could finish. Domain PMI asks how much *this* question raised the answer.
-# The right answer is marked *. (The first example is Holtzman et al.'s own; a small model need not agree with it.)
+# Each token of an answer lowers the sum, so the sum favours short answers. The mean over tokens is independent of
+# length, but favours long answers whose last words are easy to guess. Domain PMI asks how much *this* question raised
+# the answer. The right answer is marked *. (The first example is that of [Holtzman2021]; a small model need not agree.)
 
 # %%
+MELTS = " the heat of the sunlight warms it above its melting point."
 EXAMPLES = [
-    ("The bar closed because", [" it was crowded.", " it was 3 AM."], " because", 1),
-    ("The pond froze over because", [" it was a very cold winter night.", " it was hot."], " because", 0),
-    (
-        "Ice cream melts in the sun because",
-        [" the heat of the sunlight warms it above its melting point.", " it is cold."],
-        " because",
-        0,
-    ),
+    ("The bar closed because", [" it was crowded.", " it was 3 AM."], 1),
+    ("The pond froze over because", [" it was a very cold winter night.", " it was hot."], 0),
+    ("Ice cream melts in the sun because", [MELTS, " it is cold."], 0),
 ]
+
+
+def chosen_by(rated):
+    """The answer that each of the three scores ranks first."""
+    columns = {"sum": "logprob", "mean": "mean_logprob", "PMI": "pmi"}
+    return {name: int(np.argmax([getattr(score, field) for score in rated])) for name, field in columns.items()}
+
+
 choices = []
-for premise, answers, domain_premise, correct in EXAMPLES:
-    rated = model.score(premise, answers, domain_premise)
-    columns = {
-        "sum": [s.logprob for s in rated],
-        "mean": [s.mean_logprob for s in rated],
-        "PMI": [s.pmi for s in rated],
-    }
-    choices.append({name: int(np.argmax(column)) == correct for name, column in columns.items()})
+for premise, answers, correct in EXAMPLES:
+    rated = model.score(premise, answers, " because")
+    choices.append({name: choice == correct for name, choice in chosen_by(rated).items()})
     print(premise)
     for i, score in enumerate(rated):
-        print(
-            f"  {'*' if i == correct else ' '} {score.answer.strip():60} {score.num_tokens:2} tokens"
-            f"  sum {score.logprob:7.2f}  mean {score.mean_logprob:6.2f}  PMI {score.pmi:6.2f}"
-        )
-    print("    right:", ", ".join(name for name, ok in choices[-1].items() if ok) or "none")
+        print(f"  {'*' if i == correct else ' '} {score.answer.strip():60} {score.num_tokens:2} tokens", end="")
+        print(f"  sum {score.logprob:7.2f}  mean {score.mean_logprob:6.2f}  PMI {score.pmi:6.2f}")
+    print("    right:", ", ".join(name for name, right in choices[-1].items() if right) or "none")
 differ = sum(choice["sum"] != choice["mean"] for choice in choices)
 repaired = sum(choice["PMI"] and not choice["sum"] and not choice["mean"] for choice in choices)
-lesson.claims.decide(
-    "lengths",
-    measured=f"sum and mean differ on {differ} of {len(choices)}; PMI alone right on {repaired}",
-    verdict="supported" if differ and repaired else "refuted",
-)
+lesson.claims.decide("lengths", [differ, repaired], measured=f"{differ} and {repaired}")
 
 # %% [markdown]
 # ## Question answering: P(answer | question)
 #
-# Twenty facts with four answers each, the right one first. The model is small, and some of these it does not know.
+# Twenty facts with four answers each, the right one first. The model is small, and does not know all of them.
 
 # %%
 FACTS = [
@@ -381,20 +266,17 @@ FACTS = [
 right = {"sum": [], "mean": [], "PMI": []}
 for fact, choices_ in FACTS:
     rated = model.score(f"Question: {fact}\nAnswer:", [" " + choice for choice in choices_], "Answer:")
-    for name, column in zip(right, zip(*[(s.logprob, s.mean_logprob, s.pmi) for s in rated], strict=True), strict=True):
-        right[name].append(int(np.argmax(column)) == 0)
+    for name, choice in chosen_by(rated).items():
+        right[name].append(choice == 0)
 for name, column in right.items():
     print(f"{name:5} {sum(column):2} of {len(column)}  {''.join('.x'[not ok] for ok in column)}")
-accuracy, error = mean_and_error(right["PMI"])
-lesson.claims.decide(
-    "answers", measured=f"{accuracy:.2f} +- {error:.2f}", verdict=verdict(contrast=accuracy - 0.25, sigma=error)
-)
+lesson.claims.decide("answers", right["PMI"])
 
 # %% [markdown]
 # ## Summarisation: P(summary | article)
 #
-# Six short articles and their summaries. Does each article raise its own summary the most? Row by row: how many nats
-# the article adds to each summary.
+# Six short articles and their summaries. Does each article raise the log-probability of its own summary the most? Each
+# row shows by how many nats one article raises each summary.
 
 # %%
 ARTICLES = [
@@ -433,20 +315,16 @@ summaries = [summary for _, summary in ARTICLES]
 raised = np.array([[s.pmi for s in model.score(f"{text}\n\nSummary:", summaries, "Summary:")] for text, _ in ARTICLES])
 own = np.diag(raised)
 others = (raised.sum(1) - own) / (len(ARTICLES) - 1)
-gain, gain_error = mean_and_error(own - others)
 print(np.array2string(raised, precision=1, suppress_small=True))
 print(f"own summary first for {np.sum(raised.argmax(1) == np.arange(len(own)))} of {len(own)} articles")
-lesson.claims.decide(
-    "summaries", measured=f"{gain:.1f} +- {gain_error:.1f} nats", verdict=verdict(contrast=gain, sigma=gain_error)
-)
+lesson.claims.decide("summaries", own - others)
 
-figure, axes = plt.subplots(figsize=(4.6, 4), layout="constrained")
-names = ["bridge", "frog", "bread", "shares", "flood", "goals"]
-image = axes.imshow(raised, cmap="RdBu_r", vmin=-np.abs(raised).max(), vmax=np.abs(raised).max())
-axes.set_xticks(range(6), names, rotation=45)
-axes.set_yticks(range(6), names)
-axes.set(xlabel="summary", ylabel="article", title="What an article adds to a summary")
-figure.colorbar(image, label="nats")
+figure, ax = canvas(width=5.4, height=4.0)
+image = ax.imshow(raised, cmap="RdBu_r", vmin=-np.abs(raised).max(), vmax=np.abs(raised).max())
+for axis in (ax.xaxis, ax.yaxis):
+    axis.set_ticks(range(6), ["bridge", "frog", "bread", "shares", "flood", "goals"])
+ax.set(xlabel="summary", ylabel="article", title="How much an article raises each summary")
+figure.colorbar(image, label="nats", shrink=0.8)
 print("saved", lesson.figure(figure, "summaries"))
 
 # %% [markdown]
@@ -456,40 +334,34 @@ print("saved", lesson.figure(figure, "summaries"))
 #
 # $$bits\ per\ byte = \frac{L}{\ln 2} \cdot \frac{tokens}{bytes}$$
 #
-# An arithmetic coder driven by the model would store the text in that many bits. So it can be held against a
-# compressor. The text is Shakespeare, which the model has surely read: this measures a fit, not a gift for the
-# unseen. A model that knows nothing pays ln V a token.
+# An arithmetic coder driven by the model would store the text in that many bits, so the model can be compared with a
+# compressor. The text is Shakespeare, which the model has surely read: this measures memory, not generalisation. A
+# model that knows nothing has loss ln V per token.
 
 # %%
 import bz2
 
 from minillm.data.shakespeare import shakespeare
 
-plays = shakespeare()
-starts = rng.choice(len(plays) - 4_000, 4 if lesson.options.fast else 12, replace=False)
-bits_per_byte, losses = [], []
-for start in starts:
+plays, bits_per_byte, losses = shakespeare(), [], []
+for start in rng.choice(len(plays) - 4_000, 4 if lesson.options.fast else 12, replace=False):
     ids = tokenizer.encode(plays[start : start + 1_800])[:480]
     num_bytes = len(tokenizer.decode(ids[1:]).encode("utf-8"))
     log_probability = float(model.log_probabilities([(ids[:1], ids[1:])])[0])
     losses.append(-log_probability / (len(ids) - 1))
     bits_per_byte.append(-log_probability / np.log(2) / num_bytes)
 compressed = 8 * len(bz2.compress(plays.encode("utf-8"))) / len(plays.encode("utf-8"))
-mean_bits, bits_error = mean_and_error(bits_per_byte)
+mean_bits, error = mean_and_error(bits_per_byte)
 print(f"loss {np.mean(losses):.2f} nats a token: perplexity {np.exp(np.mean(losses)):.0f}")
 print(f"knowing nothing: ln {config.vocab_size} = {np.log(config.vocab_size):.2f} nats: perplexity {config.vocab_size}")
-print(f"bits a byte: {mean_bits:.2f} +- {bits_error:.2f}; bzip2 over all {len(plays):,} characters: {compressed:.2f}")
-lesson.claims.decide(
-    "compression",
-    measured=f"{mean_bits:.2f} +- {bits_error:.2f}; bzip2 {compressed:.2f}",
-    verdict=verdict(contrast=compressed - mean_bits, sigma=bits_error),
-)
+print(f"bits per byte: {mean_bits:.2f} +- {error:.2f}; bzip2 over all {len(plays):,} characters: {compressed:.2f}")
+lesson.claims.decide("compression", compressed - np.array(bits_per_byte))
 
 # %% [markdown]
-# ## And then it writes
+# ## Generation
 #
-# Sampling a next token, feeding it back, and so on, is all there is to generation. At temperature 0 the likeliest token
-# is taken each time. With the same random draws both backends write the same text.
+# To write, sample a next token, append it, and repeat. At temperature 0 the likeliest token is taken each time. With
+# the same random draws both backends write the same text.
 
 # %%
 chat = tokenizer.encode_chat([{"role": "user", "content": "Say in one sentence what a language model does."}])
@@ -508,18 +380,19 @@ for prompt_ids, settings in [
         texts.append(tokenizer.decode(new, skip_special_tokens=True).strip())
     print(settings, "both backends alike:", texts[0] == texts[1])
     print("  ", texts[0].replace("\n", "\n   "))
-    print(f"   tokens a second: NumPy {rates[0]:.0f}, JAX {rates[1]:.0f}\n")
+    print(f"   tokens per second: NumPy {rates[0]:.0f}, JAX {rates[1]:.0f}\n")
 
 # %% [markdown]
 # ## From reference to twin
 #
-# `diff -u minillm/transformer/transformer{,_jax}.py` is itself a lesson. What changed: `jit` wants
-# fixed shapes, so the twin reads its cache in blocks under a mask, where NumPy slices it; a compiled program cannot
-# raise, so an unknown token gives NaN, where NumPy says what is wrong; positions are turned by tables, since float32
-# angles lose digits far out. What it cost: a program is compiled once for each length of prompt (powers of two).
+# Read `minillm/transformer/transformer.py` and `transformer_jax.py` side by side. What changed: `jit` needs fixed
+# shapes, so the twin attends to the whole cache under a mask, where NumPy slices it; a compiled program cannot raise an
+# error, so an unknown token gives NaN, where NumPy says what is wrong; rotation angles come from tables, since
+# float32 angles lose digits at distant positions. What it cost: one program is compiled for each length of prompt
+# (powers of two).
 #
-# To read next: Shannon (1951), who measured people at this task; Brown et al. (2020), section 2.4, on scoring
-# answers; Holtzman et al. (2021) on why the likeliest answer is not always the right one. Lesson 1.1 asks what it
+# **To read next:** [Shannon1951], who measured people at this task; [Brown2020], section 2.4, on scoring
+# answers; [Holtzman2021] on why the likeliest answer is not always the right one. Lesson 1.1 asks what it
 # costs to make a model that predicts better.
 
 # %%
