@@ -1,11 +1,19 @@
-"""The matrices of a parameter tree by their paths, such as "layers.0.attention.query", as adapters name them.
+"""What each array of a parameter tree is for, told by its path, such as "layers.0.attention.query".
 
-Shared by both sides: nothing here computes. The matrices are those used as `x @ W`: not the embedding, not a router,
-not the stacked ones of experts.
+    matrix           used as `x @ W`: may have an adapter, and is handed to the device as its transpose
+    experts          the matrices of all experts in one stack: divided over the devices that share the experts
+    embedding        one row for each token
+    router, noise    small matrices whose products are the router's own, in at least float32
+    selection_bias   moved by the loads of a batch and not by the gradient, in float32
+    vector           a norm's scale: weight decay leaves it alone
+
+This is the one place that knows the roles by name; whoever treats one of them in a way of its own asks `role_of`.
+Shared by both sides: nothing here computes.
 """
 
+from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np  # noqa: F401  for the examples
 
@@ -14,7 +22,41 @@ from minillm.errors import InputError
 Params = dict[str, Any]
 Adapter = dict[str, dict[str, Any]]  # path -> {"lora_a", "lora_b"}
 
-_NO_TARGETS = ("embedding", "router", "noise")
+Role = Literal["matrix", "experts", "embedding", "router", "noise", "selection_bias", "vector"]
+NAMED = frozenset(get_args(Role)) - {"matrix", "vector"}  # roles that stand in the path as they are called
+
+
+def role_of(path: str | Iterable[Any], shape: Sequence[int]) -> Role:
+    """What the array at a path is for; the path is one of names with dots, or a key path of `jax.tree_util`.
+
+    >>> role_of("layers.0.moe.router", (4, 2)), role_of("layers.0.mlp.up", (4, 8)), role_of("final_norm", (4,))
+    ('router', 'matrix', 'vector')
+    """
+    named: list[Any] = [name for name in path_names(path) if name in NAMED]
+    if named:
+        return named[0]
+    return "matrix" if len(shape) >= 2 else "vector"
+
+
+def path_names(path: str | Iterable[Any]) -> list[str]:
+    """The names along a path: of dictionary keys, attributes and places in a list.
+
+    >>> path_names("layers.0.mlp.up")
+    ['layers', '0', 'mlp', 'up']
+    """
+    if isinstance(path, str):
+        return path.split(".")
+    # JAX names a step by `key` in a dictionary, `name` of an attribute, `idx` in a list.
+    return [str(getattr(step, "key", getattr(step, "name", getattr(step, "idx", step)))) for step in path]
+
+
+def decays(leaf: Any) -> bool:
+    """Whether weight decay pulls an array towards zero: all that multiply do, vectors do not. For any tree.
+
+    >>> decays(np.ones((2, 3))), decays(np.ones(3))
+    (True, False)
+    """
+    return len(leaf.shape) >= 2
 
 
 def target_paths(params: Params, targets: tuple[str, ...]) -> list[str]:
@@ -43,7 +85,8 @@ def linear_paths(params: Params) -> list[str]:
             return [found for name, part in tree.items() for found in walk(part, (*path, name))]
         if isinstance(tree, list):
             return [found for index, part in enumerate(tree) for found in walk(part, (*path, str(index)))]
-        return [".".join(path)] if len(tree.shape) == 2 and path[-1] not in _NO_TARGETS else []
+        name = ".".join(path)
+        return [name] if role_of(name, tree.shape) == "matrix" else []
 
     return walk(params, ())
 

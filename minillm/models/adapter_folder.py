@@ -17,7 +17,8 @@ from minillm.errors import InputError, ModelFileError
 from minillm.files import whole_file
 from minillm.models.json_file import read_json, write_json
 from minillm.models.llama_folder import READABLE, folder_names
-from minillm.parameters import Adapter
+from minillm.models.llama_tensors import layer_shapes
+from minillm.parameters import Adapter, role_of
 
 SETTINGS, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 ADAPTER_FILES = (SETTINGS, WEIGHTS)
@@ -106,13 +107,21 @@ def write_adapter(
 def module_names(config: Config) -> dict[str, str]:
     """Our path of every matrix that may have a change -> the file's name of it."""
     names = folder_names(config)
-    matrices = {ours: theirs for ours, theirs in names.layer.items() if ours.startswith(("attention.", "mlp."))}
-    found = {
-        f"layers.{layer}.{ours}": theirs.format(layer)
+    found = {"head": names.head}
+    for layer in range(config.num_layers):
+        found |= {f"layers.{layer}.{ours}": theirs.format(layer) for ours, theirs in names.layer.items()}
+    return {path: found[path] for path in matrix_shapes(config)}
+
+
+def matrix_shapes(config: Config) -> dict[str, tuple[int, ...]]:
+    """Our path of every matrix that may have a change -> its shape, (in, out)."""
+    matrices = {ours: shape for ours, shape in layer_shapes(config).items() if role_of(ours, shape) == "matrix"}
+    shapes: dict[str, tuple[int, ...]] = {
+        f"layers.{layer}.{ours}": (d_in, d_out)
         for layer in range(config.num_layers)
-        for ours, theirs in matrices.items()
+        for ours, (d_out, d_in) in matrices.items()
     }
-    return found if config.tied_embeddings else {**found, "head": names.head}
+    return shapes if config.tied_embeddings else {**shapes, "head": (config.model_dim, config.vocab_size)}
 
 
 def _refuse_other_kinds(path: Path, settings: dict[str, Any]) -> None:
@@ -165,16 +174,11 @@ def _tensors(path: Path) -> dict[str, np.ndarray]:
 
 def _check_shapes(folder: Path, adapter: Adapter, lora: LoRAConfig, config: Config) -> None:
     """Both factors there, of the rank that the settings say, and of the matrix's shape."""
-    heads, kv_heads = config.num_heads * config.head_dim, config.num_kv_heads * config.head_dim
-    hidden, ffn = config.model_dim, config.ffn_dim
-    shapes = {
-        "query": (hidden, heads), "key": (hidden, kv_heads), "value": (hidden, kv_heads), "output": (heads, hidden),
-        "gate": (hidden, ffn), "up": (hidden, ffn), "down": (ffn, hidden), "head": (hidden, config.vocab_size),
-    }  # fmt: skip
+    shapes = matrix_shapes(config)
     for path, pair in adapter.items():
         if len(pair) != 2:
             raise ModelFileError(f"{folder}: the adapter's {path} has only {next(iter(pair))}; save or copy it again.")
-        d_in, d_out = shapes[path.rpartition(".")[2]]
+        d_in, d_out = shapes[path]
         expected = {"lora_a": (d_in, lora.rank), "lora_b": (lora.rank, d_out)}
         for name, numbers in pair.items():
             if numbers.shape != expected[name]:

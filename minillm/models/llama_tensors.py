@@ -44,8 +44,8 @@ def make_config(path: Path, **fields) -> Config:
         raise ModelFileError(f"{path}: {error}") from error
 
 
-def expected_tensors(config: Config, names: Names) -> dict[str, tuple[int, ...]]:
-    """Every tensor that a file must hold, with its shape as files have it: (out, in)."""
+def layer_shapes(config: Config) -> dict[str, tuple[int, ...]]:
+    """Every tensor of a layer by our name, with its shape as files have it: (out, in)."""
     hidden, ffn = config.model_dim, config.ffn_dim
     query, kv = config.num_heads * config.head_dim, config.num_kv_heads * config.head_dim
     shapes = {
@@ -65,6 +65,13 @@ def expected_tensors(config: Config, names: Names) -> dict[str, tuple[int, ...]]
             shapes["moe.selection_bias"] = (config.moe.num_experts,)
         for expert in range(config.moe.num_experts):
             shapes |= {f"moe.experts.{name}.{expert}": shape for name, shape in feed_forward.items()}
+    return shapes
+
+
+def expected_tensors(config: Config, names: Names) -> dict[str, tuple[int, ...]]:
+    """Every tensor that a file must hold, with its shape as files have it."""
+    hidden = config.model_dim
+    shapes = layer_shapes(config)
     expected = {names.embedding: (config.vocab_size, hidden), names.final_norm: (hidden,)}
     if not config.tied_embeddings:
         expected[names.head] = (config.vocab_size, hidden)

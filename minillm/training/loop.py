@@ -94,11 +94,13 @@ class Run:
     def first_or_restored(self, checkpoints: Checkpoints, say: Callable[[str], None]) -> TrainState:
         """The state of the newest good checkpoint, on the devices; without any, that of step 0."""
         first = init_state(self.config, self.learner.first)
-        lies = parameter_sharding(self.mesh, first)
-        like = jax.tree.map(lambda leaf, lie: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=lie), first, lies)
+        shardings = parameter_sharding(self.mesh, first)
+        like = jax.tree.map(
+            lambda leaf, sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), first, shardings
+        )
         found = checkpoints.restore(like, partial(check_same_run, self.config, self.digest), say)
         if found is None:
-            return jax.device_put(first, lies)
+            return jax.device_put(first, shardings)
         say(f"Resumed after step {int(found[0].step)} of {self.config.steps}.")
         return found[0]
 

@@ -1,4 +1,4 @@
-"""The devices as a grid with named axes, and what of a run lies where.
+"""The devices as a grid with named axes, and how a run is sharded over them.
 
 A batch is split over the axes "data" and "expert". Parameters are whole on every device, but for experts: these are
 split over the axis "expert", and tokens travel to them (`minillm.experts.fast.expert_parallel`). The axis "model" has
@@ -20,6 +20,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from minillm.axes import Tokens
 from minillm.devices import find_device
 from minillm.errors import DeviceError, InputError
+from minillm.parameters import role_of
 
 AXES = ("data", "expert", "model")
 
@@ -74,13 +75,14 @@ def batch_sharding(mesh: Mesh) -> NamedSharding:
 
 
 def parameter_sharding(mesh: Mesh, tree: Any) -> Any:
-    """Where each array of a tree lies, of parameters or of whatever the optimizer keeps for them."""
+    """The sharding of each array of a tree: of parameters, or of whatever the optimizer keeps for them."""
 
-    def lies(path: tuple[Any, ...], _leaf: Any) -> NamedSharding:
-        split = any(getattr(step, "key", None) == "experts" for step in path)
-        return NamedSharding(mesh, PartitionSpec("expert") if split else PartitionSpec())
+    def sharding(path: tuple[Any, ...], leaf: Any) -> NamedSharding:
+        return NamedSharding(
+            mesh, PartitionSpec("expert") if role_of(path, leaf.shape) == "experts" else PartitionSpec()
+        )
 
-    return jax.tree_util.tree_map_with_path(lies, tree)
+    return jax.tree_util.tree_map_with_path(sharding, tree)
 
 
 def on_the_host(mesh: Mesh, tree: Any) -> Any:

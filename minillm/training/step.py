@@ -19,6 +19,7 @@ from minillm.experts.balancing_jax import update_selection_bias
 from minillm.layers.losses_jax import IGNORED, cross_entropy
 from minillm.learning import optimizer_jax as optimizer
 from minillm.learning import schedules_jax as schedules
+from minillm.parameters import role_of
 from minillm.training.config import TrainConfig
 from minillm.training.mesh import parameter_sharding
 from minillm.transformer.transformer import init_params
@@ -68,8 +69,8 @@ def training_losses(
     """What training follows; its two parts, `loss_function` and the experts' auxiliary losses; and their loads."""
 
     def cast(path: Any, leaf: Any) -> Any:
-        kept = not jnp.issubdtype(leaf.dtype, jnp.floating) or getattr(path[-1], "key", None) == "selection_bias"
-        return leaf if kept else leaf.astype(dtype)  # a bias moves by less than bfloat16 can tell
+        stays = not jnp.issubdtype(leaf.dtype, jnp.floating) or role_of(path, leaf.shape) == "selection_bias"
+        return leaf if stays else leaf.astype(dtype)  # a bias moves by less than bfloat16 can tell
 
     logits, auxiliary, loads = transformer_with_routing(
         jax.tree_util.tree_map_with_path(cast, params), tokens, model, mesh

@@ -24,6 +24,7 @@ from jaxtyping import Float, Int
 
 from minillm.config import Config
 from minillm.learning.optimizer_jax import adamw_init
+from minillm.parameters import decays
 from minillm.training.fit import Adam, fit
 from minillm.training.step import TrainState, training_losses
 from minillm.transformer.scoring_jax import token_log_probabilities
@@ -55,7 +56,7 @@ def train_small(
     """
     if state is None:
         drawn = init_params(config, np.random.default_rng(seed), np.float32)
-        params = jax.tree.map(lambda leaf: np.float32(init_scale) * leaf if leaf.ndim > 1 else leaf, drawn)
+        params = jax.tree.map(lambda leaf: np.float32(init_scale) * leaf if decays(leaf) else leaf, drawn)
         state = TrainState(0, params, adamw_init(params))
     fitted = fit(state.params, _loss_of(config), rows, learning_rates, adam=ADAM, optimizer=state.optimizer)
     return TrainState(state.step + len(rows), fitted.params, fitted.optimizer), fitted.measured
