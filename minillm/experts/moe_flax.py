@@ -1,6 +1,6 @@
 """Mixture of experts as a Flax module."""
 
-from typing import Self
+from typing import Any, Self
 
 import jax
 from flax import nnx
@@ -9,6 +9,7 @@ from minillm.config import MoEConfig
 from minillm.experts.moe import init_moe_params
 from minillm.experts.moe_jax import Loss, Noise, Params, TokenMask, Vectors, auxiliary_loss, moe
 from minillm.layers.draws_flax import draws
+from minillm.parameters import role_of
 
 
 class MoE(nnx.Module):
@@ -51,6 +52,7 @@ class MoE(nnx.Module):
 
 
 def _variables(params: Params) -> Params:
-    trained = {name: jax.tree.map(nnx.Param, leaf) for name, leaf in params.items() if name != "selection_bias"}
-    frozen = {name: nnx.Variable(leaf) for name, leaf in params.items() if name == "selection_bias"}
-    return nnx.data(trained | frozen)
+    def variable(path: Any, leaf: Any) -> nnx.Variable:
+        return nnx.Variable(leaf) if role_of(path, leaf.shape) == "selection_bias" else nnx.Param(leaf)
+
+    return nnx.data(jax.tree_util.tree_map_with_path(variable, params))

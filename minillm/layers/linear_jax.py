@@ -14,6 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
+from minillm.parameters import role_of
+
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
@@ -58,13 +60,9 @@ def linear(x: Float[Any, "*batch d_in"], weight: Weight) -> Float[Any, "*batch d
 
 
 def transpose_weights(params: Any) -> Any:
-    """The same tree with every matrix of every layer, and an untied head, in the form `Transposed`.
-
-    But for those of a router: they are small, and its products are its own.
-    """
+    """The same tree with every array of the role "matrix" (`minillm.parameters`) in the form `Transposed`."""
 
     def transposed(path: Any, leaf: Any) -> Any:
-        is_matrix = leaf.ndim == 2 and path[0].key != "embedding" and path[-1].key not in ("router", "noise")
-        return Transposed(leaf.T) if is_matrix else leaf
+        return Transposed(leaf.T) if role_of(path, leaf.shape) == "matrix" else leaf
 
     return jax.tree_util.tree_map_with_path(transposed, params)

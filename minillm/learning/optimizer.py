@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minillm.axes import wide
+from minillm.parameters import decays
 
 Tree = Any  # the parameter tree of `minillm.config`, or any other
 LEARNED_BETAS = (0.9, 0.95)  # GPT-3's and Llama's, where Adam's own are 0.9 and 0.999
@@ -135,7 +136,7 @@ def decay_mask(params: Tree) -> Tree:
     >>> decay_mask({"scale": np.ones(3), "matrix": np.ones((2, 3))})
     {'scale': False, 'matrix': True}
     """
-    return _map(lambda leaf: leaf.ndim >= 2, params)
+    return _map(decays, params)
 
 
 def _map(function: Callable[..., Any], tree: Tree, *others: Tree) -> Tree:

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import optax
 
 from minillm.axes import wide
+from minillm.parameters import decays
 
 Tree = Any  # any JAX tree
 LEARNED_BETAS = (0.9, 0.95)
@@ -79,7 +80,7 @@ def adamw_update(
 
 def decay_mask(params: Tree) -> Tree:
     """As the reference."""
-    return jax.tree.map(lambda leaf: leaf.ndim >= 2, params)
+    return jax.tree.map(decays, params)
 
 
 def _moved(params: Tree, direction: Tree, learning_rate: Any) -> Tree:

@@ -27,6 +27,7 @@ from minillm.experts.fast.row_layout import in_rooms
 from minillm.experts.mixture_jax import feed_forward
 from minillm.experts.moe_jax import router
 from minillm.experts.routing_jax import route, within_capacity
+from minillm.parameters import role_of
 
 Params = dict[str, Any]
 Vectors = Float[Any, "T D"]
@@ -99,10 +100,11 @@ def _within_capacity_of_all(experts: Any, real: Any, config: MoEConfig) -> Any:
 
 def _specs(params: Params) -> Params:
     """How the tree is split."""
-    return {
-        name: jax.tree.map(lambda _, name=name: PartitionSpec("expert") if name == "experts" else PartitionSpec(), part)
-        for name, part in params.items()
-    }
+
+    def spec(path: Any, leaf: Any) -> PartitionSpec:
+        return PartitionSpec("expert") if role_of(path, leaf.shape) == "experts" else PartitionSpec()
+
+    return jax.tree_util.tree_map_with_path(spec, params)
 
 
 def _check(x: Vectors, config: MoEConfig, mesh: Mesh) -> None:
