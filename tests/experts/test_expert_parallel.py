@@ -38,7 +38,7 @@ if "RANK" in os.environ:
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from minillm.experts.fast.expert_parallel import expert_parallel_moe, expert_shardings
 from minillm.experts.moe_jax import auxiliary_loss
-from tests.test_expert_parallel import MESHES, problems
+from tests.experts.test_expert_parallel import MESHES, problems
 
 def placed(tree, shardings):
     def place(leaf, where):
