@@ -23,7 +23,7 @@ Attempt = Callable[[tuple[Any, ...]], None]
 class Effort:
     """How many inputs to try, and for how long."""
 
-    examples: int = 40
+    examples: int = 100
     jax_examples: int = 5  # each shape is compiled
     seconds: float = 1.0  # of computing for one law, and again for a smaller input; then no further one is tried
     seed: int | None = None  # None: the same inputs every time
