@@ -2,7 +2,7 @@
 
 The forward pass is compared with the blockwise NumPy reference in float64, the gradients with PyTorch's in float64.
 On a GPU or TPU there are rows in bfloat16 too, because their own kernels take that.
-`tests/attention/test_flash_attention.py` bounds the memory for temporaries.
+`tests/attention/test_fast_attention.py` bounds the memory for temporaries.
 """
 
 import functools
@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from minillm.attention import flash as reference
-from minillm.attention.flash_jax import flash_attention
+from minillm.attention.fast.choose import Causal, attend
 
 from .harness import Case, Options
 from .torch_peer import DEVICES, on_host, tensors, where
@@ -33,9 +33,14 @@ def inputs(T: int, *dtypes: str) -> list[np.ndarray]:
     return arrays
 
 
+def forward(query: Any, key: Any, value: Any) -> Any:
+    """As a model calls it."""
+    return attend(query, key, value, Causal())
+
+
 def gradients(query: Any, key: Any, value: Any, upstream: Any) -> Any:
     """Output and gradients, as a training step computes them."""
-    out, vjp = jax.vjp(flash_attention, query, key, value)
+    out, vjp = jax.vjp(forward, query, key, value)
     return out, *vjp(upstream)
 
 
@@ -62,7 +67,7 @@ def rows(T: int, backward: bool, platform: str, dtype: str) -> list[Case]:
     device = DEVICES.get(platform)
 
     def make_jax() -> tuple[Callable[..., Any], tuple]:
-        return jax.jit(gradients if backward else flash_attention), tuple(inputs(T, dtype)[:count])
+        return jax.jit(gradients if backward else forward), tuple(inputs(T, dtype)[:count])
 
     def make_torch() -> tuple[Callable[..., Any], tuple]:
         return torch_gradients if backward else torch_attention, tensors(device, *inputs(T)[:count], dtype=dtype)

@@ -183,20 +183,20 @@ class JaxProgram(Program):
         return transformer.decode(self.model.params, token, cache, self.model.config)
 
     def step(self, state: Any) -> Any:
-        token, layers = generation._step(*self._arguments(state))
-        return token, KVCache(layers, state[1].length + 1)
+        length = state[1].length
+        token, cache = generation.next_token(*self._arguments(state))
+        return token, cache._replace(length=length + 1)  # a plain number, as `decode` has it
 
     def lower_step(self, state: Any) -> Any:
-        return generation._step.lower(*self._arguments(state))
+        return generation.next_token.lower(*self._arguments(state))
 
     def _arguments(self, state: Any) -> tuple:
         (token, cache), draw = state, np.zeros(1, np.float32)
-        return self.model.params, token, cache.layers, cache.length, draw, self.model.config, GREEDY
+        return self.model.params, token, cache, draw, self.model.config, GREEDY
 
     def lower_prefill(self, length: int) -> Any:
         config, ids = self.model.config, tokens(length)[None]
-        layers = init_cache(config, 1, CAPACITY).layers
-        return transformer._read.lower(self.model.params, ids, layers, 0, length, config)
+        return transformer.hidden_states.lower(self.model.params, ids, config, init_cache(config, 1, CAPACITY))
 
     def copy(self, state: Any) -> Any:
         token, cache = state

@@ -14,7 +14,7 @@ import numpy as np
 from minillm.adaptation.lora import init_lora
 from minillm.config import TINY, Config, LoRAConfig
 from minillm.errors import DownloadError
-from minillm.layers.linear_jax import transpose_weights
+from minillm.layers.fast.transposed import transpose_weights
 from minillm.layers.losses import cross_entropy
 from minillm.models.llama_config import config_to_json
 from minillm.models.llama_folder import folder_tensors

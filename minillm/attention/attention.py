@@ -1,32 +1,24 @@
 """Attention: every token asks, every token it may see answers, in proportion to how well they match.
 
-    attention(Q, K, V) = softmax(Q K^T / sqrt(H)) V           (Vaswani et al. 2017, eq. 1)
+    attention(Q, K, V) = softmax(Q K^T / sqrt(H)) V           [Vaswani2017], eq. 1
 
 Several heads ask different questions at once. Query heads may share key/value heads: N = K is
-multi-head, 1 < K < N grouped-query (Ainslie et al. 2023), K = 1 multi-query (Shazeer 2019). Query heads
-n with the same n // (N/K) share a key/value head. A mask is True where a query may look; a query that
+multi-head, 1 < K < N grouped-query [Ainslie2023], K = 1 multi-query [Shazeer2019]. Query heads n
+with the same n // (N/K) share a key/value head. A mask is True where a query may look; a query that
 may look nowhere gets zeros.
 """
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
-from minillm.attention.cache import LayerCache, append
+from minillm.attention.cache import append
 from minillm.attention.rotary import rotary_embedding
+from minillm.attention.shared import AttentionWeights, LayerCache, check_heads
 from minillm.axes import Hidden, Key, Mask, Query, Rotation, Value, checked
-from minillm.errors import InputError
+from minillm.layers.linear import linear
 from minillm.layers.softmax import masked_softmax, softmax
-
-
-class AttentionWeights(NamedTuple):
-    """The four matrices of a multi-head layer, heads side by side in the columns (`output`: in the rows)."""
-
-    query: Float[Any, "D NH"]
-    key: Float[Any, "D KH"]
-    value: Float[Any, "D KH"]
-    output: Float[Any, "NH D"]
 
 
 def causal_mask(query_length: int, key_length: int, offset: int = 0, window: int | None = None) -> Mask:
@@ -73,11 +65,11 @@ def scaled_dot_product_attention(
     array([[[2., 2.]]])
     """
     (T, N, H), (S, K, _) = query.shape[-3:], key.shape[-3:]
-    queries, keys, values = _group(query, K), np.moveaxis(key, -3, -2), np.moveaxis(value, -3, -2)
+    queries, keys, values = group_heads(query, K), np.moveaxis(key, -3, -2), np.moveaxis(value, -3, -2)
     scale = H**-0.5 if scale is None else scale
     scores = (queries @ keys.swapaxes(-1, -2) * scale).reshape(*query.shape[:-3], N, T, S)
     weights = softmax(scores) if mask is None else masked_softmax(scores, mask)
-    return _ungroup(weights.reshape(*queries.shape[:-1], S) @ values, N)
+    return ungroup_heads(weights.reshape(*queries.shape[:-1], S) @ values, N)
 
 
 @checked
@@ -90,7 +82,7 @@ def multi_head_attention(
     cache: LayerCache | None = None,
     start: int = 0,
 ) -> tuple[Hidden, LayerCache | None]:
-    """Project, turn by position, attend, project back; with a cache, attend to what it holds as well.
+    """Project, rotate by position, attend, project back; with a cache, attend to what it holds as well.
 
     The number of heads follows from the weights' shapes. A cache holds `start` positions; the one returned
     holds these tokens too, and `mask` is over all of them.
@@ -101,7 +93,7 @@ def multi_head_attention(
     """
     weights = AttentionWeights(*weights)
     query, key, value = (
-        (x @ w).reshape(*x.shape[:-1], -1, head_dim) for w in (weights.query, weights.key, weights.value)
+        linear(x, w).reshape(*x.shape[:-1], -1, head_dim) for w in (weights.query, weights.key, weights.value)
     )
     if rotation is not None:
         query, key = rotary_embedding(query, *rotation), rotary_embedding(key, *rotation)
@@ -110,19 +102,25 @@ def multi_head_attention(
         filled = slice(start + x.shape[-2])
         key, value = (np.moveaxis(past[..., filled, :], -3, -2) for past in cache)
     out = scaled_dot_product_attention(query, key, value, mask)
-    return out.reshape(*x.shape[:-1], -1) @ weights.output, cache
+    return linear(out.reshape(*x.shape[:-1], -1), weights.output), cache
 
 
-def _group(query: Query, num_kv_heads: int) -> Float[Any, "*batch K GT H"]:
-    """Heads before positions, and the G = N/K query heads that share a key/value head in one matrix."""
+def group_heads(query: Query, num_kv_heads: int) -> Float[Any, "*batch K GT H"]:
+    """Heads before positions, and the G = N/K query heads that share a key/value head in one matrix.
+
+    >>> group_heads(np.zeros((5, 6, 4)), 2).shape
+    (2, 15, 4)
+    """
     T, N, H = query.shape[-3:]
-    if N % num_kv_heads:
-        raise InputError(
-            f"scaled_dot_product_attention: {N} query heads do not divide among {num_kv_heads} key/value heads."
-        )
+    check_heads("scaled_dot_product_attention", N, num_kv_heads)
     return np.moveaxis(query, -3, -2).reshape(*query.shape[:-3], num_kv_heads, N // num_kv_heads * T, H)
 
 
-def _ungroup(rows: Float[Any, "*batch K GT H"], num_heads: int) -> Query:
-    K, H = rows.shape[-3], rows.shape[-1]
-    return np.moveaxis(rows.reshape(*rows.shape[:-3], num_heads, K * rows.shape[-2] // num_heads, H), -3, -2)
+def ungroup_heads(rows: Float[Any, "*batch K GT H"], num_heads: int) -> Query:
+    """What `group_heads` was given.
+
+    >>> ungroup_heads(np.zeros((2, 15, 4)), 6).shape
+    (5, 6, 4)
+    """
+    K, GT, H = rows.shape[-3:]
+    return np.moveaxis(rows.reshape(*rows.shape[:-3], num_heads, K * GT // num_heads, H), -3, -2)

@@ -123,10 +123,14 @@ TWINS = (
 )
 ALONE = {
     "attention_naive": "a form kept for teaching; tests/attention/test_attention.py holds it to the vectorised one",
-    "attention_over_cache": "the fixed shapes of jit ask for it; held through prefill and decode",
-    "fast.causal.causal_attention": "attention with a causal mask; tests/attention/test_causal_attention.py holds it",
-    "fast.device.by_device": "chooses among others' kernels; held through flash_attention",
-    "fast.device.device_kernels": "chooses among others' kernels; held through flash_attention",
+    "group_heads": "a layout of heads; held through scaled_dot_product_attention",
+    "ungroup_heads": "a layout of heads; held through scaled_dot_product_attention",
+    **{
+        f"fast.{name}": "a fast form; tests/attention/test_fast_attention.py holds it to the plain twin"
+        for name in ("causal.causal_attention", "choose.attend", "flash.flash_blocks", "prefix.prefix_attention")
+    },
+    "fast.device.by_device": "chooses among others' kernels; tests/attention/test_device_attention.py holds them",
+    "fast.device.device_kernels": "chooses among others' kernels; tests/attention/test_device_attention.py holds them",
 }
 
 

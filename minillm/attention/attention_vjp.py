@@ -4,8 +4,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from minillm.attention.attention import AttentionWeights, _group, _ungroup
+from minillm.attention.attention import group_heads, ungroup_heads
 from minillm.attention.rotary_vjp import rotary_embedding_vjp
+from minillm.attention.shared import AttentionWeights
 from minillm.axes import Hidden, Key, Mask, Query, Rotation, Value, checked
 from minillm.layers.linear_vjp import linear_vjp
 from minillm.layers.softmax_vjp import masked_softmax_vjp, softmax_vjp
@@ -17,7 +18,7 @@ def scaled_dot_product_attention_vjp(
 ) -> tuple[Query, Callable[[Query], tuple[Query, Key, Value]]]:
     """`scaled_dot_product_attention` and its gradient, in the form of `jax.vjp`.
 
-    With scores S = scale Q K^T, shares A = softmax(S) and output A V, for an upstream g:
+    With scores S = scale Q K^T, probabilities A = softmax(S) and output A V, for an upstream g:
     dV = A^T g,  dA = g V^T,  dS = softmax_vjp(dA),  dQ = scale dS K,  dK = scale dS^T Q.
     A shared key/value head gets the sum over its queries, all of which lie in one matrix here. Where a query may
     not look A and dS are 0, so nothing comes back from there; nor to a query that may look nowhere.
@@ -28,21 +29,21 @@ def scaled_dot_product_attention_vjp(
     [[[0.5, 0.5]], [[0.5, 0.5]]]
     """
     (T, N, H), (S, K, _) = query.shape[-3:], key.shape[-3:]
-    queries, keys, values = _group(query, K), np.moveaxis(key, -3, -2), np.moveaxis(value, -3, -2)
+    queries, keys, values = group_heads(query, K), np.moveaxis(key, -3, -2), np.moveaxis(value, -3, -2)
     scale = H**-0.5 if scale is None else scale
     scores = (queries @ keys.swapaxes(-1, -2) * scale).reshape(*query.shape[:-3], N, T, S)
-    shares, softmax_back = softmax_vjp(scores) if mask is None else masked_softmax_vjp(scores, mask)
-    weights = shares.reshape(*queries.shape[:-1], S)
+    weights, softmax_back = softmax_vjp(scores) if mask is None else masked_softmax_vjp(scores, mask)
+    weights = weights.reshape(*queries.shape[:-1], S)
 
     def vjp(g: Query) -> tuple[Query, Key, Value]:
-        upstream = _group(g, K)
+        upstream = group_heads(g, K)
         dvalues = weights.swapaxes(-1, -2) @ upstream
         [dscores] = softmax_back((upstream @ values.swapaxes(-1, -2)).reshape(scores.shape))
         dscores = dscores.reshape(weights.shape) * scale
         dqueries, dkeys = dscores @ keys, dscores.swapaxes(-1, -2) @ queries
-        return _ungroup(dqueries, N), np.moveaxis(dkeys, -3, -2), np.moveaxis(dvalues, -3, -2)
+        return ungroup_heads(dqueries, N), np.moveaxis(dkeys, -3, -2), np.moveaxis(dvalues, -3, -2)
 
-    return _ungroup(weights @ values, N), vjp
+    return ungroup_heads(weights @ values, N), vjp
 
 
 @checked

@@ -3,39 +3,19 @@
 Under a causal mask a token's keys and values never change once computed, so decoding with the cache
 gives what the full forward pass gives. The price is memory:
 
-    bytes = 2 L B S K H x bytes per number          (Pope et al. 2022)
+    bytes = 2 L B S K H x bytes per number          [Pope2022]
 
 which grows with the context, and is why key/value heads are shared. The arrays are laid out (B, K, S, H):
 all positions of one head lie together, so that reading them needs no transpose.
 """
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from jaxtyping import Float
 
+from minillm.attention.shared import KVCache, LayerCache, check_cache_size
 from minillm.axes import Key, Value, checked
 from minillm.config import Config
-from minillm.errors import InputError
-
-
-class LayerCache(NamedTuple):
-    """One layer's keys and values, with room for S positions."""
-
-    key: Float[Any, "*batch K S H"]
-    value: Float[Any, "*batch K S H"]
-
-
-class KVCache(NamedTuple):
-    """All layers' past, of which the first `length` positions are filled."""
-
-    layers: list[LayerCache]
-    length: int
-
-    @property
-    def capacity(self) -> int:
-        """How many positions there is room for."""
-        return self.layers[0].key.shape[-2]
 
 
 def init_cache(config: Config, batch_size: int, capacity: int, dtype: Any = np.float32) -> KVCache:
@@ -45,8 +25,7 @@ def init_cache(config: Config, batch_size: int, capacity: int, dtype: Any = np.f
     >>> [layer.key.shape for layer in init_cache(TINY, batch_size=3, capacity=16).layers]
     [(3, 1, 16, 2)]
     """
-    if batch_size < 1 or capacity < 1:
-        raise InputError(f"init_cache: batch_size {batch_size} and capacity {capacity} must be at least 1.")
+    check_cache_size(batch_size, capacity)
     shape = (batch_size, config.num_kv_heads, capacity, config.head_dim)
     return KVCache([LayerCache(np.zeros(shape, dtype), np.zeros(shape, dtype)) for _ in range(config.num_layers)], 0)
 
@@ -76,17 +55,3 @@ def append(layer: LayerCache, key: Key, value: Value, start: int) -> LayerCache:
     keys[..., positions, :] = np.moveaxis(key, -3, -2)
     values[..., positions, :] = np.moveaxis(value, -3, -2)
     return LayerCache(keys, values)
-
-
-def check_capacity(cache: KVCache, num_tokens: int) -> None:
-    """Refuse tokens that the cache has no room for.
-
-    >>> check_capacity(KVCache([LayerCache(np.zeros((1, 3, 2)), np.zeros((1, 3, 2)))], 2), 2)
-    Traceback (most recent call last):
-    minillm.errors.InputError: The cache holds 2 of at most 3 positions; 2 more do not fit. Make a larger one.
-    """
-    if cache.length + num_tokens > cache.capacity:
-        raise InputError(
-            f"The cache holds {cache.length} of at most {cache.capacity} positions; {num_tokens} more do not fit. "
-            "Make a larger one."
-        )

@@ -1,11 +1,11 @@
-"""Context extension: let a model read further than it was trained, by turning its positions more slowly.
+"""Context extension: let a model read further than it was trained, by rotating its queries and keys more slowly.
 
-A rotary model has no table of positions that could run out, but positions beyond the trained length L turn some pairs
+A rotary model has no table of positions that could run out, but positions beyond the trained length L rotate some pairs
 by angles it has never seen. Three ways to stretch L by a scale s, none of which changes a weight:
 
-    position interpolation   position m counts as m / s: every frequency over s     (Chen et al. 2023, eq. 4)
+    position interpolation   position m counts as m / s: every frequency over s     [Chen2023], eq. 4
     NTK-aware                theta' = theta s^(H/(H-2)): the slowest over s, the fastest as it was
-                                                                                    (Peng et al. 2023, section 3.1)
+                                                                                    [Peng2023], section 3.1
     YaRN                     by parts: pairs that turn often within L stay, pairs that turn less than once are
                              interpolated, between them a ramp (section 3.2); and attention's logits are sharpened,
                              queries and keys each times 0.1 ln s + 1               (section 3.4, eq. 22)

@@ -5,8 +5,8 @@ exp(score - m), and the output o before it is divided by l. A block with a large
 
     m' = max(m, max_j s_j),  l' = l e^(m - m') + sum_j e^(s_j - m'),  o' = o e^(m - m') + sum_j e^(s_j - m') v_j
 
-(Milakov & Gimelshein 2018, algorithm 3; Dao et al. 2022, algorithm 1). At the end o / l is attention to the
-last digit but rounding, in memory O(T) instead of O(T^2). Our `block` is the paper's B_r = B_c.
+([Milakov2018], algorithm 3; [Dao2022], algorithm 1). At the end o / l is attention but for rounding, in memory O(T)
+instead of O(T^2). Our `block` is the paper's B_r = B_c.
 """
 
 from typing import Any
@@ -14,8 +14,11 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from minillm.attention.shared import check_blocks
 from minillm.axes import Key, Query, Value, checked, wide
-from minillm.errors import InputError
+
+Rows = Float[Any, "*batch K G rows H"]
+State = tuple[Any, Any, Any]
 
 
 @checked
@@ -32,56 +35,45 @@ def flash_attention(
     <BLANKLINE>
            [[2., 2.]]])
     """
-    T, N, H = query.shape[-3:]
-    S, K = key.shape[-3:-1]
+    (T, N, H), (S, K, _) = query.shape[-3:], key.shape[-3:]
     check_blocks(T, S, N, K, causal, window, block)
     # Heads first; the G = N/K query heads that share a key head lie side by side.
     queries = np.moveaxis(wide(query), -3, -2).reshape(*query.shape[:-3], K, N // K, T, H)
     keys, values = (np.moveaxis(wide(x), -3, -2)[..., None, :, :] for x in (key, value))
-    out = np.zeros_like(queries)
+    outs = []
     for first in range(0, T, block):
         rows = np.arange(first, min(first + block, T))
         positions = S - T + rows if causal else np.full(len(rows), S - 1)
-        low = max(0, positions[0] - window + 1) if window else 0
-        out[..., rows, :] = _attend(queries[..., rows, :], keys, values, positions, window, (low, block))
+        outs.append(_attend(queries[..., rows, :], keys, values, positions, window, block))
+    out = np.concatenate(outs, axis=-2)
     return np.moveaxis(out.reshape(*query.shape[:-3], N, T, H), -3, -2).astype(query.dtype)
 
 
-def _attend(
-    queries: Any, keys: Any, values: Any, positions: Any, window: int | None, blocks: tuple[int, int]
-) -> Float[np.ndarray, "*batch K G rows H"]:
+def _attend(queries: Any, keys: Any, values: Any, positions: Any, window: int | None, block: int) -> Rows:
     """One block of queries against every block of keys that it sees."""
-    low, block = blocks
-    largest = np.full(queries.shape[:-1], -np.inf)
-    total, out = np.zeros(queries.shape[:-1]), np.zeros(queries.shape)
+    low = max(0, positions[0] - window + 1) if window else 0
+    nothing = np.zeros(queries.shape[:-1], queries.dtype)
+    state = nothing - np.inf, nothing, np.zeros_like(queries)
     for first in range(low // block * block, positions[-1] + 1, block):
-        columns = np.arange(first, min(first + block, keys.shape[-2]))
-        scores = queries @ keys[..., columns, :].swapaxes(-1, -2) / np.sqrt(queries.shape[-1])
-        visible = columns <= positions[:, None]
-        if window is not None:
-            visible &= columns > positions[:, None] - window
-        scores = np.where(visible, scores, -np.inf)
-        new_largest = np.maximum(largest, scores.max(-1))
-        reachable = np.where(np.isneginf(new_largest), 0, new_largest)  # a row that saw nothing yet
-        shrink, powers = np.exp(largest - reachable), np.exp(scores - reachable[..., None])
-        total = total * shrink + powers.sum(-1)
-        out = out * shrink[..., None] + powers @ values[..., columns, :]
-        largest = new_largest
+        state = _add_block(state, first, queries, keys, values, positions, window, block)
+    _, total, out = state
     return out / total[..., None]
 
 
-def check_blocks(T: int, S: int, N: int, K: int, causal: bool, window: int | None, block: int) -> None:
-    """Refuse what has no meaning.
-
-    >>> check_blocks(5, 3, 1, 1, True, None, 128)
-    Traceback (most recent call last):
-    minillm.errors.InputError: flash_attention: 5 queries are more than 3 positions; causal ones are the last of them.
-    """
-    if N % K:
-        raise InputError(f"flash_attention: {N} query heads do not divide among {K} key/value heads.")
-    if causal and T > S:
-        raise InputError(f"flash_attention: {T} queries are more than {S} positions; causal ones are the last of them.")
-    if window is not None and (window < 1 or not causal):
-        raise InputError(f"flash_attention: window {window} needs causal=True and at least 1 position.")
-    if block < 1:
-        raise InputError(f"flash_attention: block is {block}; it must be at least 1.")
+def _add_block(
+    state: State, first: Any, queries: Any, keys: Any, values: Any, positions: Any, window: int | None, block: int
+) -> State:
+    """Maximum, sum and output after one block of keys more."""
+    largest, total, out = state
+    columns = np.arange(first, min(first + block, keys.shape[-2]))
+    scores = queries @ keys[..., columns, :].swapaxes(-1, -2) * queries.shape[-1] ** -0.5
+    visible = columns <= positions[:, None]
+    if window is not None:
+        visible &= columns > positions[:, None] - window
+    scores = np.where(visible, scores, -np.inf)
+    new_largest = np.maximum(largest, scores.max(-1))
+    reachable = np.where(np.isneginf(new_largest), 0, new_largest)  # a row that saw nothing yet
+    shrink, powers = np.exp(largest - reachable), np.exp(scores - reachable[..., None])
+    total = total * shrink + powers.sum(-1)
+    out = out * shrink[..., None] + powers @ values[..., columns, :]
+    return new_largest, total, out

@@ -20,4 +20,3 @@ def flash_problems(draw: Any) -> tuple[Any, ...]:
 
 
 TWINS = (Twin(flash_attention, given=flash_problems(), float32=1e-5),)
-ALONE = {"check_blocks": "refuses arguments; tests/attention/test_flash_attention.py reads what both sides say"}

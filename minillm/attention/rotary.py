@@ -1,9 +1,9 @@
-"""Rotary embedding: say where a token stands by turning its query and key.
+"""Rotary embedding: say where a token stands by rotating its query and key.
 
-    each pair (x_i, x_{i+H/2}) of a head is turned by the angle  position * theta^(-2i/H)
-                                                            (Su et al. 2021, arXiv 2104.09864, eq. 34)
+    each pair (x_i, x_{i+H/2}) of a head is rotated by the angle  position * theta^(-2i/H)
+                                                            [Su2021], eq. 34
 
-The product of a query turned by t and a key turned by s depends on t - s alone: attention sees distances.
+The product of a query rotated by t and a key rotated by s depends on t - s alone: attention sees distances.
 Our pairs are the two halves of a head (as in Llama's published weights for Transformers); the paper's are
 neighbours (2i, 2i+1). The two differ by a fixed reordering of the columns of the query and key matrices.
 """
@@ -51,7 +51,7 @@ def rotary_cos_sin(
 
 @checked
 def rotary_embedding(x: Query, cos: Rotation, sin: Rotation) -> Query:
-    """Turn each pair of each head by its token's angle; lengths stay as they are.
+    """Rotate each pair of each head by its token's angle; lengths stay as they are.
 
     >>> quarter_turn = np.array([[0.0]]), np.array([[1.0]])
     >>> rotary_embedding(np.array([[[3.0, 4.0]]]), *quarter_turn)

@@ -10,7 +10,7 @@ from minillm.axes import Query, Rotation, checked
 
 @checked
 def rotary_embedding_vjp(x: Query, cos: Rotation, sin: Rotation) -> tuple[Query, Callable[[Query], tuple[Query]]]:
-    """`rotary_embedding` and its gradient by x: the transpose of a turn is the turn by the opposite angle.
+    """`rotary_embedding` and its gradient by x: the transpose of a rotation is the rotation by the opposite angle.
 
     The angles follow from the positions, which nothing learns, so they get no gradient.
 

@@ -15,7 +15,8 @@ from minillm.axes import checked
 from minillm.errors import InputError
 from minillm.experts.fast.grouped import dropless
 from minillm.experts.fast.row_layout import in_rooms
-from minillm.layers.mlp_jax import mlp, swiglu
+from minillm.layers.fast.mlp import swiglu
+from minillm.layers.mlp_jax import mlp
 
 Weights = dict[str, Any]
 Vectors = Float[Any, "T D"]

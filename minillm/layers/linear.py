@@ -1,23 +1,16 @@
 """Linear layers: every output a weighted sum of the inputs.
 
     linear(x, W)    = x W
-    embedding(E, t) = one_hot(t) E = row t of E               (Vaswani et al. 2017, section 3.4)
+    embedding(E, t) = one_hot(t) E = row t of E               [Vaswani2017], section 3.4
 
 A lookup is a linear layer whose input is 1 at the token's place and 0 elsewhere, without the
-multiplications by zero. The concept files write `x @ W`; these names are where its gradient stands.
+multiplications by zero.
 """
 
-from typing import Any
-
 import numpy as np  # noqa: F401  for the examples
-from jaxtyping import Float
 
 from minillm.axes import Hidden, Tokens, checked
-
-Inputs = Float[Any, "*batch d_in"]
-Outputs = Float[Any, "*batch d_out"]
-Matrix = Float[Any, "d_in d_out"]
-Table = Float[Any, "V D"]
+from minillm.layers.shared import Inputs, Matrix, Outputs, Table
 
 
 @checked

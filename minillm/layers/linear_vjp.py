@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from minillm.axes import Hidden, Tokens, checked, wide
-from minillm.layers.linear import Inputs, Matrix, Outputs, Table
+from minillm.layers.shared import Inputs, Matrix, Outputs, Table
 
 
 @checked

@@ -4,24 +4,15 @@
 
 in nats: the mean of what each label costs, 0 where every label is held certain, ln V for a model that knows
 nothing. For a language model the label of a place is the next token, so n times this is minus the
-log-likelihood of the text (Radford et al. 2018, eq. 1, there to be maximised). Labels equal to IGNORED
+log-likelihood of the text ([Radford2018], eq. 1, there to be maximised). Labels equal to IGNORED
 (-100, as PyTorch has it) count for nothing: padding, or a prompt that is not to be learned.
 """
 
-from typing import Any
-
 import numpy as np
-from jaxtyping import Float, Int
 
 from minillm.axes import checked, wide
-from minillm.errors import InputError
+from minillm.layers.shared import IGNORED, Labels, Logits, Loss, check_labels
 from minillm.layers.softmax import log_softmax
-
-Logits = Float[Any, "*batch T V"]
-Labels = Int[Any, "*batch T"]
-Loss = Float[Any, ""]
-
-IGNORED = -100
 
 
 @checked
@@ -32,18 +23,9 @@ def cross_entropy(logits: Logits, labels: Labels) -> Loss:
     >>> float(np.exp(-cross_entropy(logits, np.array([0, IGNORED]))))
     0.25
     """
-    _check_labels(labels, logits.shape[-1])
+    check_labels(labels, logits.shape[-1])
     counted = labels != IGNORED
-    log_shares = log_softmax(np.where(counted[..., None], wide(logits), 0))
-    picked = np.take_along_axis(log_shares, np.where(counted, labels, 0)[..., None], axis=-1)[..., 0]
+    log_probabilities = log_softmax(np.where(counted[..., None], wide(logits), 0))
+    picked = np.take_along_axis(log_probabilities, np.where(counted, labels, 0)[..., None], axis=-1)[..., 0]
     total = np.sum(np.where(counted, -picked, 0))
     return (total / max(np.sum(counted), 1)).astype(logits.dtype)
-
-
-def _check_labels(labels: Labels, vocab_size: int) -> None:
-    wrong = labels[(labels != IGNORED) & ((labels < 0) | (labels >= vocab_size))]
-    if wrong.size:
-        raise InputError(
-            f"cross_entropy: label {wrong[0]} is outside the vocabulary of {vocab_size}; "
-            f"write {IGNORED} where there is none."
-        )

@@ -27,6 +27,7 @@ def labelled_logits(draw: Any, elements: Any = values) -> tuple[np.ndarray, np.n
 
 
 TWINS = (Twin(cross_entropy, given=st.tuples(arrays((2, 3, 7)), label_arrays(7, 2, 3)), gradient=("logits",)),)
+ALONE = {"fast.losses.cross_entropy": "a fast form; tests/layers/test_fast_layers.py holds it to the plain twin"}
 
 
 @law(cross_entropy, given=labelled_logits())

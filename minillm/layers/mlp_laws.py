@@ -23,3 +23,4 @@ TWINS = (
     Twin(mlp, given=mlp_problems(1, biases=True), gradient=("x", "up", "down", "up_bias", "down_bias"), float32=2e-6),
     Twin(swiglu, given=mlp_problems(2), gradient=("x", "gate", "up", "down"), float32=2e-6),
 )
+ALONE = {"fast.mlp.swiglu": "a fast form; tests/layers/test_fast_layers.py holds it to the plain twin"}

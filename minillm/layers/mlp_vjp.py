@@ -9,7 +9,7 @@ from jaxtyping import Float
 from minillm.axes import checked
 from minillm.layers.activations_vjp import gelu_vjp, silu_vjp
 from minillm.layers.linear_vjp import linear_vjp
-from minillm.layers.mlp import Vectors
+from minillm.layers.shared import Vectors
 
 
 @checked
@@ -62,14 +62,14 @@ def swiglu_vjp(
     array([ 1.6587, -0.3413])
     """
     gated, gate_back = linear_vjp(x, gate)
-    share, silu_back = silu_vjp(gated)
+    opened, silu_back = silu_vjp(gated)
     wide, up_back = linear_vjp(x, up)
-    out, down_back = linear_vjp(share * wide, down)
+    out, down_back = linear_vjp(opened * wide, down)
 
     def vjp(g: Vectors) -> tuple[Any, Any, Any, Any]:
         dproduct, ddown = down_back(g)
         dx_through_gate, dgate = gate_back(*silu_back(dproduct * wide))
-        dx_through_up, dup = up_back(dproduct * share)
+        dx_through_up, dup = up_back(dproduct * opened)
         return dx_through_gate + dx_through_up, dgate, dup, ddown
 
     return out, vjp

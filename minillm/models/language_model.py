@@ -15,6 +15,7 @@ from minillm.devices import check_backend, find_device
 from minillm.errors import InputError
 from minillm.models.adapter_folder import read_adapter
 from minillm.models.model_files import PretrainedModel, open_model
+from minillm.transformer.shared import bucket
 
 _TOKENS = 1024  # about as many are scored together
 
@@ -130,8 +131,7 @@ class LanguageModel:
         """Few lengths are compiled: 16, 24, 32, 48, 64, 96 ...; NumPy needs no padding."""
         if self.backend == "numpy":
             return length
-        power = max(16, 1 << (length - 1).bit_length())
-        return power * 3 // 4 if length <= power * 3 // 4 else power
+        return bucket(length, halfway=True)
 
     def _tokens(self, ids: Sequence[int]) -> np.ndarray:
         tokens = np.asarray(ids)
@@ -155,7 +155,7 @@ def _placed(params: Any, backend: str, device: str | None) -> tuple[Any, str]:
         return params, "cpu"
     import jax
 
-    from minillm.layers.linear_jax import transpose_weights
+    from minillm.layers.fast.transposed import transpose_weights
 
     place = find_device(device)
     return jax.device_put(transpose_weights(params), place), place.platform

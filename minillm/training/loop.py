@@ -20,7 +20,7 @@ from jax.sharding import Mesh
 import minillm
 from minillm.errors import MinillmError
 from minillm.files import whole_file
-from minillm.layers.linear_jax import transpose_weights
+from minillm.layers.fast.transposed import transpose_weights
 from minillm.training.allocator import map_large_pieces
 from minillm.training.checkpoint import Checkpoints
 from minillm.training.config import TrainConfig

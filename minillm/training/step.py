@@ -16,7 +16,7 @@ from jaxtyping import Int
 from minillm.axes import Tokens, wide
 from minillm.config import Config
 from minillm.experts.balancing_jax import update_selection_bias
-from minillm.layers.losses_jax import IGNORED, cross_entropy
+from minillm.layers.fast.losses import IGNORED, cross_entropy
 from minillm.learning import optimizer_jax as optimizer
 from minillm.learning import schedules_jax as schedules
 from minillm.parameters import role_of

@@ -1,7 +1,7 @@
-"""Generation, jitted: `minillm.transformer.generation` for CPU, GPU and TPU.
+"""Generation in JAX. What differs: every new length would be a new program, so lengths come in a few sizes.
 
-Every new length would be a new program. So prompts are padded to a power of two, the cache has room for a
-power of two, and one program serves every token: nothing is compiled again as a sequence grows.
+Prompts are padded to a power of two, the cache has a capacity of a power of two, and one program serves every token:
+nothing is compiled again as a sequence grows.
 """
 
 from collections.abc import Collection, Iterator
@@ -16,9 +16,11 @@ from jaxtyping import Float, Int
 from minillm.attention.cache_jax import KVCache, init_cache
 from minillm.axes import checked
 from minillm.config import GREEDY, Config, Sampling
-from minillm.errors import InputError
 from minillm.transformer.sampling_jax import sample
-from minillm.transformer.transformer_jax import Params, hidden_states, prefill, unembed
+from minillm.transformer.shared import Params, bucket, check_token
+from minillm.transformer.transformer_jax import decode, prefill
+
+Token = Int[Any, "*batch"]
 
 
 @checked
@@ -30,48 +32,41 @@ def generate(
     sampling: Sampling = GREEDY,
     stop_ids: Collection[int] = (),
 ) -> Iterator[int]:
-    """As the reference. The next token is asked for before this one is handed over, so the device never waits."""
+    """As the reference."""
     config.check_room(len(prompt), len(draws))
     padded = np.zeros(bucket(len(prompt)), np.int32)
     padded[: len(prompt)] = prompt
     cache = init_cache(config, 1, bucket(max(len(padded), len(prompt) + len(draws))), params["embedding"].dtype)
     logits, cache = prefill(params, padded[None], cache, config, len(prompt))
-    return _continue(params, logits, cache, np.asarray(draws), config, sampling, stop_ids)
+    draws = np.asarray(draws)
+    return _tokens(params, sample(logits, draws[:1], sampling), cache, draws, config, sampling, stop_ids)
 
 
-def bucket(length: int) -> int:
-    """The lengths that are compiled: the next power of two, at least 16.
+@partial(jax.jit, static_argnames=("config", "sampling"), donate_argnames="cache")
+def next_token(
+    params: Params, token: Token, cache: KVCache, draw: Float[Any, "*batch"], config: Config, sampling: Sampling
+) -> tuple[Token, KVCache]:
+    """As the reference, in one program."""
+    logits, cache = decode(params, token, cache, config)
+    return sample(logits, jnp.asarray(draw), sampling), cache
 
-    >>> [bucket(length) for length in (1, 16, 17, 500)]
-    [16, 16, 32, 512]
-    """
-    return max(16, 1 << (length - 1).bit_length())
 
-
-def _continue(
+def _tokens(
     params: Params,
-    logits: Any,
+    token: Token,
     cache: KVCache,
-    draws: Any,
+    draws: Float[Any, "steps"],
     config: Config,
     sampling: Sampling,
     stop_ids: Collection[int],
 ) -> Iterator[int]:
-    token, layers, start = sample(logits, draws[:1], sampling), cache.layers, cache.length
-    for step in range(len(draws)):
-        this = token
-        if step + 1 < len(draws):
-            token, layers = _step(params, this, layers, start + step, draws[step + 1 : step + 2], config, sampling)
-        value = int(this[0])
-        if value < 0:
-            raise InputError("sample: a logit is NaN; the model's parameters or its input are damaged.")
-        yield value
-        if value in stop_ids:
+    """The next token is asked for before this one is read, so that the device never waits."""
+    for step in range(1, len(draws) + 1):
+        before = token
+        if step < len(draws):
+            token, cache = next_token(params, token, cache, draws[step : step + 1], config, sampling)
+        this = int(before[0])
+        check_token(this)
+        yield this
+        if this in stop_ids:
             return
-
-
-@partial(jax.jit, static_argnames=("config", "sampling"), donate_argnames="layers")
-def _step(params: Params, token: Any, layers: Any, start: Any, draw: Any, config: Config, sampling: Sampling) -> Any:
-    """Decode and sample in one program."""
-    x, filled = hidden_states(params, token[:, None], config, KVCache(layers, start))
-    return sample(unembed(params, x[:, -1]), jnp.asarray(draw), sampling), filled.layers

@@ -2,5 +2,5 @@
 
 ALONE = {
     "generate": "a generator of tokens, in a loop of Python; tests/transformer/test_generation.py holds both together",
-    "bucket": "the lengths that are compiled; NumPy needs none",
+    "next_token": "a step of generate; held through it",
 }

@@ -1,17 +1,12 @@
 """The loss that training follows: a transformer's cross-entropy, and its experts' auxiliary losses."""
 
-from typing import Any
-
 import numpy as np  # noqa: F401  for the examples
-from jaxtyping import Float, Int
 
 from minillm.axes import Tokens, checked
 from minillm.config import Config
 from minillm.layers.losses import cross_entropy
-from minillm.transformer.transformer import Params, transformer_with_auxiliary_loss
-
-Labels = Int[Any, "*batch T"]
-Loss = Float[Any, ""]
+from minillm.transformer.shared import Labels, Loss, Params
+from minillm.transformer.transformer import transformer_with_auxiliary_loss
 
 
 @checked

@@ -1,16 +1,10 @@
 """The loss that training follows, in JAX."""
 
-from typing import Any
-
-from jaxtyping import Float, Int
-
 from minillm.axes import Tokens, checked
 from minillm.config import Config
 from minillm.layers.losses_jax import cross_entropy
-from minillm.transformer.transformer_jax import Params, transformer_with_auxiliary_loss
-
-Labels = Int[Any, "*batch T"]
-Loss = Float[Any, ""]
+from minillm.transformer.shared import Labels, Loss, Params
+from minillm.transformer.transformer_jax import transformer_with_auxiliary_loss
 
 
 @checked

@@ -7,8 +7,7 @@ import numpy as np  # noqa: F401  for the examples
 from minillm.axes import Tokens, checked
 from minillm.config import Config
 from minillm.layers.losses_vjp import cross_entropy_vjp
-from minillm.transformer.loss import Labels, Loss
-from minillm.transformer.transformer import Params
+from minillm.transformer.shared import Labels, Loss, Params
 from minillm.transformer.transformer_vjp import transformer_with_auxiliary_loss_vjp
 
 

@@ -1,7 +1,7 @@
 """Sampling: from the logits of the next token to the token itself.
 
-    p = softmax(logits / temperature), then only the top k tokens (Fan et al. 2018), then only
-    the smallest set of likeliest tokens that reaches mass p (Holtzman et al. 2020, section 3.1), renormalised
+    p = softmax(logits / temperature), then only the top k tokens [Fan2018], then only
+    the smallest set of likeliest tokens that reaches mass p ([Holtzman2020], section 3.1), renormalised
 
 in this order, as Transformers has it. A token is found by inverting the cumulative distribution at a number
 drawn uniformly from [0, 1): the draw is an argument, so the same draw gives the same token on both sides.
@@ -11,18 +11,16 @@ Equal logits rank by token id, the lower first.
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 
 from minillm.axes import Logits, checked
 from minillm.config import Sampling
-from minillm.errors import InputError
 from minillm.layers.softmax import masked_softmax, softmax
-
-Kept = Bool[Any, "*batch V"]
+from minillm.transformer.shared import Candidates, check_logits
 
 
 @checked
-def top_k_mask(logits: Logits, k: int) -> Kept:
+def top_k_mask(logits: Logits, k: int) -> Candidates:
     """True for the k largest; all where k exceeds their number.
 
     >>> top_k_mask(np.array([1.0, 3.0, 3.0, 2.0]), k=1)
@@ -32,14 +30,14 @@ def top_k_mask(logits: Logits, k: int) -> Kept:
 
 
 @checked
-def top_p_mask(logits: Logits, p: float) -> Kept:
-    """True for the fewest likeliest tokens whose shares sum to p or more; the likeliest is always among them.
+def top_p_mask(logits: Logits, p: float) -> Candidates:
+    """True for the fewest likeliest tokens whose probabilities sum to p or more; the likeliest is always among them.
 
     >>> top_p_mask(np.log(np.array([0.1, 0.2, 0.7])), p=0.75)
     array([False,  True,  True])
     """
-    shares = softmax(logits)
-    ordered = -np.sort(-shares, axis=-1)
+    probabilities = softmax(logits)
+    ordered = -np.sort(-probabilities, axis=-1)
     before = np.cumsum(ordered, axis=-1) - ordered  # mass of the likelier tokens
     return np.take_along_axis(before < p, _ranks(logits), axis=-1)
 
@@ -52,17 +50,20 @@ def sample(logits: Logits, draw: Float[Any, "*batch"], sampling: Sampling) -> In
     >>> sample(logits, np.array([0.1, 0.6, 0.9]), Sampling()), sample(logits[:1], np.array([0.9]), Sampling(0.0))
     (array([0, 1, 2]), array([1]))
     """
-    if np.isnan(logits).any():
-        raise InputError("sample: a logit is NaN; the model's parameters or its input are damaged.")
+    check_logits(logits)
+    return _choose(logits, draw, sampling)
+
+
+def _choose(logits: Logits, draw: Float[Any, "*batch"], sampling: Sampling) -> Int[Any, "*batch"]:
     if sampling.temperature == 0:
         return np.argmax(logits, axis=-1)
     logits = logits / np.asarray(sampling.temperature, logits.dtype)
-    kept = np.ones(logits.shape, bool)
+    candidates = np.ones(logits.shape, bool)
     if sampling.top_k is not None:
-        kept = top_k_mask(logits, sampling.top_k)
+        candidates = top_k_mask(logits, sampling.top_k)
     if sampling.top_p is not None:
-        kept &= top_p_mask(np.where(kept, logits, -np.inf), sampling.top_p)
-    cumulative = np.cumsum(masked_softmax(logits, kept), axis=-1)
+        candidates &= top_p_mask(np.where(candidates, logits, -np.inf), sampling.top_p)
+    cumulative = np.cumsum(masked_softmax(logits, candidates), axis=-1)
     # A draw below 1 times the total is below the total, however the sum was rounded.
     return np.argmax(cumulative > draw[..., None] * cumulative[..., -1:], axis=-1)
 

@@ -2,31 +2,23 @@
 
     log P(x)          = sum_t log p(x_t | x_<t)                             the chain rule
     log P(a | q)      = sum_t log p(a_t | q, a_<t)
-    per token         = log P(a | q) / number of tokens of a                (Brown et al. 2020, section 2.4)
-    domain PMI        = log P(a | q) - log P(a | domain premise)             (Holtzman et al. 2021)
+    per token         = log P(a | q) / number of tokens of a                [Brown2020], section 2.4
+    domain PMI        = log P(a | q) - log P(a | domain premise)             [Holtzman2021]
 
 All in nats. A sum favours short answers, since each token costs; a mean favours long predictable ones; the
 PMI asks how much *this* question raised the answer above what its domain gives it anyway.
 """
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from minillm.axes import Tokens, checked
 from minillm.config import Config
-from minillm.errors import InputError
 from minillm.layers.softmax import log_softmax
-from minillm.transformer.transformer import Params, transformer
-
-
-class AnswerScores(NamedTuple):
-    """Three ways to rank answers; each the larger the better, in nats."""
-
-    log_probability: Float[Any, "*batch"]
-    per_token: Float[Any, "*batch"]
-    domain_pmi: Float[Any, "*batch"]
+from minillm.transformer.shared import AnswerScores, Params, check_bounds
+from minillm.transformer.transformer import transformer
 
 
 @checked
@@ -37,8 +29,8 @@ def token_log_probabilities(logits: Float[Any, "*batch T V"], tokens: Tokens) ->
     >>> np.exp(token_log_probabilities(logits, np.array([0, 1])))
     array([0.75])
     """
-    log_shares = log_softmax(logits[..., :-1, :])
-    return np.take_along_axis(log_shares, tokens[..., 1:, None], axis=-1)[..., 0]
+    log_probabilities = log_softmax(logits[..., :-1, :])
+    return np.take_along_axis(log_probabilities, tokens[..., 1:, None], axis=-1)[..., 0]
 
 
 @checked
@@ -63,12 +55,11 @@ def sequence_log_probability(
     batch, T = tokens.shape[:-1], tokens.shape[-1]
     start = np.ones(batch, int) if start is None else start
     end = np.full(batch, T) if end is None else end
-    if np.any(start < 1) or np.any(end > T) or np.any(start > end):
-        raise InputError(f"sequence_log_probability: need 1 <= start <= end <= {T}; the first token has no context.")
+    check_bounds(start, end, T)
     positions = np.arange(1, T)
     counted = (positions >= start[..., None]) & (positions < end[..., None])
-    log_shares = token_log_probabilities(transformer(params, tokens, config), tokens)
-    return np.sum(np.where(counted, log_shares, 0), axis=-1)
+    log_probabilities = token_log_probabilities(transformer(params, tokens, config), tokens)
+    return np.sum(np.where(counted, log_probabilities, 0), axis=-1)
 
 
 @checked

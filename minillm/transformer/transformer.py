@@ -5,69 +5,33 @@
     x_next  = x' + swiglu(rms_norm(x'))
     logits  = rms_norm(x_L) head,    p(next token) = softmax(logits)
 
-This is the Llama form (Touvron et al. 2023, section 2.2): normalisation before each sub-layer, rotary
+This is the Llama form ([Touvron2023], section 2.2): normalisation before each sub-layer, rotary
 positions, gated feed-forward, no biases. With `config.moe` the feed-forward layers are mixtures of experts
 (`minillm.experts.moe`), and training adds their auxiliary losses. The parameter tree is in `minillm.config`. Our V
 is the paper's vocabulary, our D its dimension.
 """
 
-import math
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Int
 
-from minillm.attention.attention import AttentionWeights, causal_mask, multi_head_attention
-from minillm.attention.cache import KVCache, check_capacity
+from minillm.attention.attention import causal_mask, multi_head_attention
 from minillm.attention.rotary import rotary_cos_sin
-from minillm.axes import Hidden, Positions, Rotation, Tokens, checked
+from minillm.attention.shared import AttentionWeights, KVCache, LayerCache, check_capacity
+from minillm.axes import Hidden, Mask, Positions, Rotation, Tokens, checked
 from minillm.config import Config
-from minillm.errors import InputError
-from minillm.experts.moe import auxiliary_loss, init_moe_params, moe, moe_loads
-from minillm.layers.linear import embedding
+from minillm.experts.moe import auxiliary_loss, moe, moe_loads
+from minillm.layers.linear import embedding, linear
 from minillm.layers.mlp import swiglu
 from minillm.layers.norm import rms_norm
-
-Params = dict[str, Any]
-
-
-def init_params(config: Config, rng: np.random.Generator, dtype: Any = np.float32) -> Params:
-    """Random parameters: normal, with deviation 0.02, and divided by sqrt(2 L) where a sub-layer ends.
-
-    That is GPT-2's rule (Radford et al. 2019, section 2.3): the stream's size does not grow with depth.
-
-    >>> from minillm.config import TINY
-    >>> params = init_params(TINY, np.random.default_rng(0))
-    >>> params["embedding"].shape, params["layers"][0]["attention"]["key"].shape
-    ((7, 4), (4, 2))
-    """
-    D, F, V = config.model_dim, config.ffn_dim, config.vocab_size
-    NH, KH = config.num_heads * config.head_dim, config.num_kv_heads * config.head_dim
-
-    def normal(*shape: int, deviation: float = 0.02) -> Any:
-        return (deviation * rng.standard_normal(shape)).astype(dtype)
-
-    ends = 0.02 / math.sqrt(2 * config.num_layers)
-    params: Params = {"embedding": normal(V, D), "layers": [], "final_norm": np.ones(D, dtype)}
-    for _ in range(config.num_layers):
-        attention = {"query": normal(D, NH), "key": normal(D, KH), "value": normal(D, KH)}
-        attention["output"] = normal(NH, D, deviation=ends)
-        if config.moe:
-            experts = init_moe_params(config.moe, D, F, rng, dtype=dtype)
-            experts["experts"]["down"] *= np.asarray(ends / 0.02, dtype)
-            fed = {"moe": experts}
-        else:
-            fed = {"mlp": {"gate": normal(D, F), "up": normal(D, F), "down": normal(F, D, deviation=ends)}}
-        norms = {"attention_norm": np.ones(D, dtype), "mlp_norm": np.ones(D, dtype)}
-        params["layers"].append({"attention": attention, **fed, **norms})
-    if not config.tied_embeddings:
-        params["head"] = normal(D, V)
-    return params
+from minillm.transformer.init import init_params  # noqa: F401  for the examples
+from minillm.transformer.shared import AllLogits, Loss, NextLogits, Params, check_experts, check_tokens
 
 
 @checked
-def transformer(params: Params, tokens: Tokens, config: Config) -> Float[Any, "*batch T V"]:
+def transformer(params: Params, tokens: Tokens, config: Config) -> AllLogits:
     """Logits of the next token after every position.
 
     >>> from minillm.config import TINY
@@ -80,31 +44,49 @@ def transformer(params: Params, tokens: Tokens, config: Config) -> Float[Any, "*
 
 
 @checked
-def transformer_with_auxiliary_loss(
+def transformer_with_routing(
     params: Params, tokens: Tokens, config: Config
-) -> tuple[Float[Any, "*batch T V"], Float[Any, ""]]:
+) -> tuple[AllLogits, Loss, Int[Any, "L E"] | None]:
+    """`transformer_with_auxiliary_loss`, and `layer_loads` where there are experts, of one pass."""
+    check_tokens(tokens, config)
+    x, _, fed = blocks(params, tokens, config)
+    logits, auxiliary = unembed(params, x), np.zeros((), x.dtype)
+    if config.moe is None:
+        return logits, auxiliary, None
+    loads = []
+    for normed, layer in zip(fed, params["layers"], strict=True):
+        auxiliary = auxiliary + auxiliary_loss(normed, layer["moe"], config.moe)
+        loads.append(moe_loads(normed, layer["moe"], config.moe))
+    return logits, auxiliary.astype(x.dtype), np.stack(loads)
+
+
+def transformer_with_auxiliary_loss(params: Params, tokens: Tokens, config: Config) -> tuple[AllLogits, Loss]:
     """`transformer`, and the sum of its layers' auxiliary losses: 0 without experts.
 
     >>> from minillm.config import TINY
     >>> float(transformer_with_auxiliary_loss(init_params(TINY, np.random.default_rng(0)), np.array([1]), TINY)[1])
     0.0
     """
-    check_tokens(tokens, config)
-    x, T = embedding(params["embedding"], tokens), tokens.shape[-1]
-    rotation, mask = rotation_of(np.arange(T), config, x.dtype), causal_mask(T, T, window=config.sliding_window)
-    auxiliary = np.zeros((), x.dtype)
-    for layer in params["layers"]:
-        x, normed, _ = _attended(x, layer, mask, rotation, config)
-        if config.moe:
-            auxiliary = auxiliary + auxiliary_loss(normed, layer["moe"], config.moe)
-        x = x + _feed_forward(normed, layer, config, False)
-    return unembed(params, rms_norm(x, params["final_norm"], config.norm_eps)), auxiliary.astype(x.dtype)
+    logits, auxiliary, _ = transformer_with_routing(params, tokens, config)
+    return logits, auxiliary
+
+
+def layer_loads(params: Params, tokens: Tokens, config: Config) -> Int[Any, "L E"]:
+    """How many tokens chose each expert, layer by layer.
+
+    >>> from minillm.config import MoEConfig
+    >>> config = Config(7, 2, 4, 2, 1, 2, 5, moe=MoEConfig(num_experts=4, k=2))
+    >>> layer_loads(init_params(config, np.random.default_rng(0)), np.array([1, 2, 3]), config).sum(-1)
+    array([6, 6])
+    """
+    check_experts(config)
+    return transformer_with_routing(params, tokens, config)[2]
 
 
 @checked
 def prefill(
     params: Params, tokens: Tokens, cache: KVCache, config: Config, length: Any = None
-) -> tuple[Float[Any, "*batch V"], KVCache]:
+) -> tuple[NextLogits, KVCache]:
     """Read a prompt, or a further piece of one, into the cache; logits of the token after it.
 
     Where `tokens` is padded on the right, `length` says how many are real; the padding is forgotten.
@@ -124,9 +106,7 @@ def prefill(
 
 
 @checked
-def decode(
-    params: Params, token: Int[Any, "*batch"], cache: KVCache, config: Config
-) -> tuple[Float[Any, "*batch V"], KVCache]:
+def decode(params: Params, token: Int[Any, "*batch"], cache: KVCache, config: Config) -> tuple[NextLogits, KVCache]:
     """One token more, one id for each sequence of the batch: logits of the one after it.
 
     >>> from minillm.attention.cache import init_cache
@@ -140,55 +120,52 @@ def decode(
 
 def hidden_states(params: Params, tokens: Tokens, config: Config, cache: KVCache | None = None) -> tuple[Hidden, Any]:
     """The stream after the last block, normalised, and the cache with these tokens written into it."""
+    x, filled, _ = blocks(params, tokens, config, cache)
+    return x, filled
+
+
+def blocks(
+    params: Params, tokens: Tokens, config: Config, cache: KVCache | None = None
+) -> tuple[Hidden, KVCache | None, list[Hidden]]:
+    """`hidden_states`, and what each block's feed-forward layer read: there experts are chosen."""
     T, start = tokens.shape[-1], cache.length if cache else 0
     x = embedding(params["embedding"], tokens)
-    positions = start + np.arange(T)
-    rotation = rotation_of(positions, config, x.dtype)
+    rotation = rotation_of(start + np.arange(T), config, x.dtype)
     mask = causal_mask(T, start + T, start, config.sliding_window)
     layers: list[Any] = []
+    fed: list[Hidden] = []
     for index, layer in enumerate(params["layers"]):
         past = cache.layers[index] if cache else None
-        x, normed, past = _attended(x, layer, mask, rotation, config, past, start)
-        x = x + _feed_forward(normed, layer, config, cache is not None)
+        x, past, normed = block(x, layer, config, mask, rotation, past, start)
         layers.append(past)
-    return rms_norm(x, params["final_norm"], config.norm_eps), KVCache(layers, start + T) if cache else None
+        fed.append(normed)
+    x = rms_norm(x, params["final_norm"], config.norm_eps)
+    return x, KVCache(layers, start + T) if cache else None, fed
 
 
-def layer_loads(params: Params, tokens: Tokens, config: Config) -> Int[Any, "L E"]:
-    """How many tokens chose each expert, layer by layer.
-
-    >>> from minillm.config import MoEConfig
-    >>> config = Config(7, 2, 4, 2, 1, 2, 5, moe=MoEConfig(num_experts=4, k=2))
-    >>> layer_loads(init_params(config, np.random.default_rng(0)), np.array([1, 2, 3]), config).sum(-1)
-    array([6, 6])
-    """
-    if config.moe is None:
-        raise InputError("layer_loads: the model has no experts.")
-    check_tokens(tokens, config)
-    x, T, loads = embedding(params["embedding"], tokens), tokens.shape[-1], []
-    rotation, mask = rotation_of(np.arange(T), config, x.dtype), causal_mask(T, T, window=config.sliding_window)
-    for layer in params["layers"]:
-        x, normed, _ = _attended(x, layer, mask, rotation, config)
-        loads.append(moe_loads(normed, layer["moe"], config.moe))
-        x = x + _feed_forward(normed, layer, config, False)
-    return np.stack(loads)
-
-
-def _attended(
-    x: Hidden, layer: Params, mask: Any, rotation: Any, config: Config, past: Any = None, start: int = 0
-) -> tuple[Hidden, Hidden, Any]:
-    """The stream after a block's attention, the same normalised for its second part, and the filled cache."""
+def block(
+    x: Hidden,
+    layer: Params,
+    config: Config,
+    mask: Mask,
+    rotation: tuple[Rotation, Rotation],
+    past: LayerCache | None = None,
+    start: int = 0,
+) -> tuple[Hidden, LayerCache | None, Hidden]:
+    """One block: the stream after it, its part of the cache, and what its feed-forward layer read."""
     normed, weights = rms_norm(x, layer["attention_norm"], config.norm_eps), AttentionWeights(**layer["attention"])
     attended, past = multi_head_attention(normed, weights, config.head_dim, mask, rotation, past, start)
     x = x + attended
-    return x, rms_norm(x, layer["mlp_norm"], config.norm_eps), past
+    normed = rms_norm(x, layer["mlp_norm"], config.norm_eps)
+    return x + feed_forward(normed, layer, config, past is not None), past, normed
 
 
-def _feed_forward(x: Hidden, layer: Params, config: Config, cached: bool) -> Hidden:
+def feed_forward(x: Hidden, layer: Params, config: Config, in_pieces: bool = False) -> Hidden:
     """A block's second part. Where text is read in pieces no expert is ever full: it would depend on the pieces."""
     if config.moe is None:
         return swiglu(x, **layer["mlp"])
-    return moe(x, layer["moe"], replace(config.moe, capacity_factor=None) if cached else config.moe)
+    routing = replace(config.moe, capacity_factor=None) if in_pieces else config.moe
+    return moe(x, layer["moe"], routing)
 
 
 def rotation_of(positions: Positions, config: Config, dtype: Any) -> tuple[Rotation, Rotation]:
@@ -197,16 +174,6 @@ def rotation_of(positions: Positions, config: Config, dtype: Any) -> tuple[Rotat
     return rotary_cos_sin(positions, config.head_dim, theta, factors, dtype, attention_factor)
 
 
-def unembed(params: Params, x: Float[Any, "*batch D"]) -> Float[Any, "*batch V"]:
+def unembed(params: Params, x: Any) -> Any:
     """Compare the stream with every token's vector: the head, or where it is tied the embedding, transposed."""
-    return x @ (params["head"] if "head" in params else params["embedding"].T)
-
-
-def check_tokens(tokens: Tokens, config: Config) -> None:
-    """Refuse ids that the embedding has no row for, and a sequence without any."""
-    if tokens.shape[-1] == 0:
-        raise InputError("transformer: there are no tokens; give at least one.")
-    lowest, highest = tokens.min(), tokens.max()
-    if lowest < 0 or highest >= config.vocab_size:
-        bad = lowest if lowest < 0 else highest
-        raise InputError(f"transformer: token id {bad} is outside the vocabulary of {config.vocab_size}.")
+    return linear(x, params["head"] if "head" in params else params["embedding"].T)

@@ -115,10 +115,12 @@ TWINS = (
 )
 STEP = "a step of transformer, prefill and decode; held through them"
 ALONE = {
-    "init_params": "draws from a NumPy generator; both sides use the tree it makes",
-    "transformer_with_routing": "its parts in one pass; held through each of them",
+    "init.init_params": "draws from a NumPy generator; both sides use the tree it makes",
+    "transformer_with_routing": "transformer_with_auxiliary_loss and layer_loads; held through them",
     "hidden_states": STEP,
+    "blocks": STEP,
+    "block": STEP,
+    "feed_forward": STEP,
     "rotation_of": STEP,
     "unembed": STEP,
-    "check_tokens": "refuses arguments; tests/transformer reads what both sides say",
 }

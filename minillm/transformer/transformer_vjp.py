@@ -4,20 +4,19 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
 
-from minillm.attention.attention import AttentionWeights, causal_mask
+from minillm.attention.attention import causal_mask
 from minillm.attention.attention_vjp import multi_head_attention_vjp
-from minillm.axes import Hidden, Tokens, checked
+from minillm.attention.shared import AttentionWeights
+from minillm.axes import Hidden, Mask, Rotation, Tokens, checked
 from minillm.config import Config
 from minillm.experts.moe_vjp import auxiliary_loss_vjp, moe_vjp
 from minillm.layers.linear import embedding  # noqa: F401  for the examples
 from minillm.layers.linear_vjp import embedding_vjp, linear_vjp
 from minillm.layers.mlp_vjp import swiglu_vjp
 from minillm.layers.norm_vjp import rms_norm_vjp
+from minillm.transformer.shared import AllLogits, Loss, Params, check_tokens
 from minillm.transformer.transformer import (
-    Params,
-    check_tokens,
     init_params,  # noqa: F401  for the examples
     rotation_of,
 )
@@ -26,7 +25,7 @@ from minillm.transformer.transformer import (
 @checked
 def transformer_vjp(
     params: Params, tokens: Tokens, config: Config
-) -> tuple[Float[Any, "*batch T V"], Callable[[Float[Any, "*batch T V"]], tuple[Params]]]:
+) -> tuple[AllLogits, Callable[[AllLogits], tuple[Params]]]:
     """`transformer` and its gradient by every parameter, in the form of `jax.vjp`: the blocks, last to first.
 
     The gradient is a tree of the parameters' own form. A tied embedding is used twice, where a token enters and
@@ -46,7 +45,7 @@ def transformer_vjp(
 @checked
 def transformer_with_auxiliary_loss_vjp(
     params: Params, tokens: Tokens, config: Config
-) -> tuple[tuple[Float[Any, "*batch T V"], Float[Any, ""]], Callable[[Any], tuple[Params]]]:
+) -> tuple[tuple[AllLogits, Loss], Callable[[Any], tuple[Params]]]:
     """Both and their gradient, in the form of `jax.vjp`: the upstream is a pair. Each layer's loss has that of the sum.
 
     >>> from minillm.config import TINY
@@ -62,13 +61,13 @@ def transformer_with_auxiliary_loss_vjp(
     mask, blocks_back = causal_mask(T, T, window=config.sliding_window), []
     auxiliary = np.zeros((), x.dtype)
     for layer in params["layers"]:
-        (x, loss), block_back = _block_vjp(x, layer, mask, rotation, config)
+        (x, loss), block_back = block_vjp(x, layer, config, mask, rotation)
         auxiliary = auxiliary + loss
         blocks_back.append(block_back)
     x, norm_back = rms_norm_vjp(x, params["final_norm"], config.norm_eps)
     logits, head_back = linear_vjp(x, params["head"] if "head" in params else params["embedding"].T)
 
-    def vjp(upstream: tuple[Float[Any, "*batch T V"], Float[Any, ""]]) -> tuple[Params]:
+    def vjp(upstream: tuple[AllLogits, Loss]) -> tuple[Params]:
         g, g_auxiliary = upstream
         dx, dhead = head_back(g)
         dx, dfinal_norm = norm_back(dx)
@@ -85,14 +84,19 @@ def transformer_with_auxiliary_loss_vjp(
     return (logits, auxiliary.astype(x.dtype)), vjp
 
 
-def _block_vjp(x: Hidden, layer: Params, mask: Any, rotation: Any, config: Config) -> tuple[Any, Callable[..., Any]]:
-    """One block and its gradient. x + f(x) has the derivative 1 + f': the upstream passes by f, and through it."""
+def block_vjp(
+    x: Hidden, layer: Params, config: Config, mask: Mask, rotation: tuple[Rotation, Rotation]
+) -> tuple[tuple[Hidden, Loss], Callable[[Hidden, Loss], tuple[Hidden, Params]]]:
+    """One block with its auxiliary loss, and the gradient of both by the stream and by the block's parameters.
+
+    x + f(x) has the derivative 1 + f': the upstream passes by f, and through it.
+    """
     normed, attention_norm_back = rms_norm_vjp(x, layer["attention_norm"], config.norm_eps)
     weights = AttentionWeights(**layer["attention"])
     attended, attention_back = multi_head_attention_vjp(normed, weights, config.head_dim, mask, rotation)
     middle = x + attended
     normed, mlp_norm_back = rms_norm_vjp(middle, layer["mlp_norm"], config.norm_eps)
-    (fed, loss), fed_back = _feed_forward_vjp(normed, layer, config)
+    (fed, loss), fed_back = feed_forward_vjp(normed, layer, config)
 
     def vjp(g: Hidden, g_auxiliary: Any) -> tuple[Hidden, Params]:
         dnormed, dfed = fed_back(g, g_auxiliary)
@@ -106,7 +110,9 @@ def _block_vjp(x: Hidden, layer: Params, mask: Any, rotation: Any, config: Confi
     return (middle + fed, loss), vjp
 
 
-def _feed_forward_vjp(x: Hidden, layer: Params, config: Config) -> tuple[Any, Callable[..., Any]]:
+def feed_forward_vjp(
+    x: Hidden, layer: Params, config: Config
+) -> tuple[tuple[Hidden, Loss], Callable[[Hidden, Loss], tuple[Hidden, Params]]]:
     """A block's second part and its auxiliary loss, and the gradient of both."""
     if config.moe is None:
         fed, mlp_back = swiglu_vjp(x, **layer["mlp"])

@@ -16,7 +16,7 @@ from minillm.adaptation import lora_vjp
 from minillm.adaptation.lora_flax import LoRATransformer
 from minillm.config import Config, LoRAConfig
 from minillm.errors import InputError
-from minillm.layers.linear_jax import transpose_weights
+from minillm.layers.fast.transposed import transpose_weights
 from minillm.layers.losses_jax import cross_entropy
 from minillm.learning import optimizer_jax as optimizer
 from minillm.learning.optimizer import adamw_init, adamw_update

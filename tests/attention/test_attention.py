@@ -17,13 +17,12 @@ from minillm.attention.attention import (
     scaled_dot_product_attention,
 )
 from minillm.attention.attention_laws import attention_problems, head_counts
-from minillm.attention.cache_jax import LayerCache
 from minillm.errors import InputError
 from minillm.strategies import normal, seeds
 
 
 def test_by_hand():
-    # H = 1, query 1, keys 0 and ln 3: scores 0 and ln 3, shares 1/4 and 3/4, of values 4 and 8: 1 + 6 = 7
+    # H = 1, query 1, keys 0 and ln 3: scores 0 and ln 3, probabilities 1/4 and 3/4, of values 4 and 8: 1 + 6 = 7
     query, key = np.ones((1, 1, 1)), np.array([0.0, np.log(3.0)]).reshape(2, 1, 1)
     value = np.array([4.0, 8.0]).reshape(2, 1, 1)
     np.testing.assert_allclose(scaled_dot_product_attention(query, key, value), [[[7.0]]])
@@ -114,27 +113,6 @@ def test_gradients_say_the_same_of_the_twin():
     for t in range(5):
         seen = np.abs(jax.grad(output_at, argnums=1)(t, value)[0]).sum((-1, -2)) > 0
         np.testing.assert_array_equal(seen, np.arange(5) <= t)
-
-
-@pytest.mark.parametrize("capacity", [3, 256, 300, 512, 700])
-@pytest.mark.parametrize("share", [0.01, 0.5, 1.0])
-@pytest.mark.parametrize("T", [1, 2], ids=["one token, by prefix", "a prompt, by blocks"])
-def test_the_twin_reads_its_cache_in_parts(capacity, share, T):
-    """Whatever the capacity, and blocks that overlap at its end: as the reference over what is filled."""
-    filled, H = max(1, int(share * capacity)), 4
-    query, past = normal(1, 2, T, 6, H), LayerCache(normal(2, 2, 3, capacity, H), normal(3, 2, 3, capacity, H))
-    got = accelerated_attention.attention_over_cache(
-        jnp.asarray(query, jnp.float32), LayerCache(*(jnp.asarray(x, jnp.float32) for x in past)), None, filled
-    )
-    key, value = (np.moveaxis(x[:, :, :filled], 1, 2) for x in past)
-    np.testing.assert_allclose(got, scaled_dot_product_attention(query, key, value), atol=1e-5)
-
-
-def test_a_query_that_sees_nothing_gets_zeros_from_the_cache_too():
-    past = LayerCache(jnp.ones((1, 1, 300, 4)), jnp.ones((1, 1, 300, 4)))
-    mask = jnp.zeros((2, 300), bool).at[1, 5].set(True)
-    out = accelerated_attention.attention_over_cache(jnp.ones((1, 2, 1, 4)), past, mask, 300)
-    np.testing.assert_array_equal(out[0, :, 0], [[0] * 4, [1] * 4])
 
 
 @pytest.mark.parametrize("module", [reference_attention, accelerated_attention], ids=["numpy", "jax"])

@@ -16,14 +16,20 @@ from jax.sharding import PartitionSpec
 import minillm.devices
 from minillm.attention.attention import causal_mask
 from minillm.attention.fast import device as device_attention
-from minillm.attention.fast.causal import causal_attention
+from minillm.attention.fast.choose import LONGEST, Causal, attend
+from minillm.attention.fast.flash import flash_blocks
 from minillm.attention.flash import flash_attention as reference
-from minillm.attention.flash_jax import flash_attention
 from minillm.strategies import normal
 
-# Without the cache of jit, which would remember what another test pretended.
-attention = flash_attention.__wrapped__
 
+def attention(query, key, value, causal=True, window=None, block=None):
+    """The chooser; as it is not jitted, it does not remember what another test pretended."""
+    if block is not None:
+        return flash_blocks(query, key, value, causal, window, block)
+    return attend(query, key, value, Causal(key.shape[-3] - query.shape[-3], window) if causal else None)
+
+
+LONG = LONGEST + 128  # where the blocks are those of flash attention
 CUDNN = (2, 128, 128, 4, 2, 64), jnp.bfloat16, False
 
 # Calls whose form NVIDIA may change, so that `jax.export` wants to be told that it may.
@@ -75,13 +81,11 @@ def calls_of_both(platform, shape, dtype, *how):
     return [calls(program(platform, shape, dtype, backward, *how)) for backward in (False, True)]
 
 
-@pytest.mark.parametrize("attention", [attention, causal_attention.__wrapped__], ids=["flash", "causal"])
+@pytest.mark.parametrize("T", [128, LONG], ids=["short", "long"])
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
-def test_a_gpu_calls_cudnn(have, dtype, attention):
+def test_a_gpu_calls_cudnn(have, dtype, T):
     have(cuda=[gpu(), gpu()])
-    forward, gradient = (
-        program("cuda", (2, 128, 128, 4, 2, 64), dtype, backward, attention=attention) for backward in (False, True)
-    )
+    forward, gradient = (program("cuda", (2, T, T, 4, 2, 64), dtype, backward) for backward in (False, True))
     assert calls(forward) == ["__cudnn$fmhaSoftmax"]
     assert calls(gradient) == ["__cudnn$fmhaSoftmax", "__cudnn$fmhaSoftmaxBackward"]
     assert "stablehlo.while" not in forward + gradient
@@ -205,7 +209,7 @@ def test_splash_attention_is_the_reference_values_and_gradients(have, shape, cau
         out, vjp = jax.vjp(device_attention.device_kernels(*arrays, causal, window)["tpu"], *arrays)
         got = vjp(upstream)
     np.testing.assert_allclose(out, reference(*map(np.asarray, arrays), causal, window), atol=2e-6)
-    _, blocks = jax.vjp(partial(flash_attention, causal=causal, window=window), *arrays)
+    _, blocks = jax.vjp(partial(flash_blocks, causal=causal, window=window), *arrays)
     for ours, theirs in zip(got, blocks(upstream), strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-5)
 
@@ -221,7 +225,7 @@ def test_the_band_is_the_causal_mask_block_by_block(window):
 
 def test_a_machine_without_these_devices_names_no_kernel(have):
     have()
-    arrays = problem((2, 128, 128, 4, 2, 64), jnp.bfloat16)[:3]
+    arrays = problem((2, LONG, LONG, 4, 2, 64), jnp.bfloat16)[:3]
     assert device_attention.device_kernels(*arrays, True, None) == {}
     assert str(jax.make_jaxpr(attention)(*arrays)).count("platform_index") == 1  # the choice of how to go by blocks
 

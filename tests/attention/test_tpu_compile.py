@@ -15,7 +15,8 @@ from jax.experimental import topologies
 from minillm import devices
 from minillm.attention.fast import device as device_attention
 from minillm.attention.attention_jax import causal_mask, scaled_dot_product_attention
-from minillm.attention.flash_jax import flash_attention as blockwise
+from minillm.attention.fast.choose import Causal, attend
+from minillm.attention.fast.flash import flash_blocks as blockwise
 from minillm.attention.fast.flash_pallas import flash_attention as kernel
 
 device = topologies.get_topology_desc(platform="tpu", topology_name="v5e:2x2").devices[0]
@@ -34,7 +35,7 @@ def gradient(function):
 def by_splash(*arrays, window=None):
     for module in (devices, device_attention):
         module.devices_of = lambda platform: [device] if platform == "tpu" else []
-    return blockwise.__wrapped__(*arrays, True, window)  # without the cache of jit, which knows it by blocks
+    return attend(*arrays, Causal(0, window))
 
 print(json.dumps({
     "kernel": temporaries(lambda *a: kernel(*a)),

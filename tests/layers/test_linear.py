@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from minillm.config import TINY
-from minillm.layers.linear_jax import Transposed, linear, transpose_weights
+from minillm.layers.fast.transposed import Transposed, transpose_weights
+from minillm.layers.linear_jax import linear
 from minillm.strategies import normal
 from minillm.transformer.transformer import init_params
 

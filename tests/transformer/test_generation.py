@@ -7,7 +7,7 @@ from hypothesis import given, settings
 
 from minillm.config import GREEDY, TINY, Config, Sampling
 from minillm.errors import InputError
-from minillm.layers.linear_jax import transpose_weights
+from minillm.layers.fast.transposed import transpose_weights
 from minillm.strategies import normal
 from minillm.transformer import generation as reference
 from minillm.transformer import generation_jax as accelerated
@@ -96,8 +96,8 @@ def test_nothing_is_compiled_again_as_a_sequence_grows():
     """Prompts of 3 to 16 tokens, up to 200 tokens more: one program reads, one continues."""
     config = Config(vocab_size=37, num_layers=1, model_dim=8, num_heads=2, num_kv_heads=1, head_dim=4, ffn_dim=7)
     params = reference_transformer.init_params(config, np.random.default_rng(0))
-    before = accelerated._step._cache_size(), accelerated_transformer._read._cache_size()
+    before = accelerated.next_token._cache_size(), accelerated_transformer.hidden_states._cache_size()
     for length in (3, 10, 16):
         assert len(list(accelerated.generate(params, np.ones(length, int), np.zeros(200, np.float32), config))) == 200
-    after = accelerated._step._cache_size(), accelerated_transformer._read._cache_size()
+    after = accelerated.next_token._cache_size(), accelerated_transformer.hidden_states._cache_size()
     assert (after[0] - before[0], after[1] - before[1]) == (1, 1)

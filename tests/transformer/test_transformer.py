@@ -8,7 +8,7 @@ from hypothesis import given, settings
 
 from minillm.config import TINY, Config
 from minillm.errors import InputError
-from minillm.layers.linear_jax import transpose_weights
+from minillm.layers.fast.transposed import transpose_weights
 from minillm.layers.norm import rms_norm
 from minillm.strategies import normal, seeds
 from minillm.transformer import transformer as reference

@@ -1,9 +1,9 @@
-"""Causal attention of a whole sequence to itself, as training and scoring want it.
+"""Causal attention of a short sequence to itself, as training and scoring want it.
 
 A mask hides half of the scores, and hidden scores cost as much as others. Here the queries come in a few blocks, and
 each block meets only the keys that some query of it may see: with 8 blocks 36 of 64 parts of the table are computed.
-For the backward pass the weights are kept, nothing else of that size. A sequence longer than `_LONGEST` goes
-to `flash_attention`, which keeps no such table at all. A GPU or TPU whose own kernel takes the arrays uses that.
+Each block has all its keys at once, so its softmax is the plain one; for the backward pass the weights are kept,
+nothing else of that size. That is the fastest while the weights fit a cache; longer sequences go by `flash`.
 """
 
 from collections.abc import Iterator
@@ -14,15 +14,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Float
 
-from minillm.attention.fast.device import by_device
-from minillm.attention.flash_jax import check_blocks, flash_attention
+from minillm.attention.shared import check_blocks
 from minillm.axes import Key, Query, Value, checked, wide
 from minillm.errors import InputError
 from minillm.layers.softmax_jax import softmax
 
 Grouped = Float[Any, "*batch K G T H"]
 Heads = Float[Any, "*batch K T H"]
-_LONGEST = 1024  # on a CPU flash attention is slower below, and as fast at 2048 (benchmarks/notes.md)
 _BLOCK, _MOST_BLOCKS = 64, 8  # queries of a block, at least; blocks, at most, for each is compiled
 
 
@@ -30,17 +28,10 @@ _BLOCK, _MOST_BLOCKS = 64, 8  # queries of a block, at least; blocks, at most, f
 @checked
 def causal_attention(query: Query, key: Key, value: Value, window: int | None = None) -> Query:
     """`scaled_dot_product_attention` with `causal_mask(T, T, window=window)`."""
-    (T, N, _), (S, K, _) = query.shape[-3:], key.shape[-3:]
+    (T, N, H), (S, K, _) = query.shape[-3:], key.shape[-3:]
     if S != T:
         raise InputError(f"causal_attention: {T} queries and {S} keys; a sequence attends to itself.")
-    if T > _LONGEST:
-        return flash_attention(query, key, value, True, window)
     check_blocks(T, S, N, K, True, window, _BLOCK)
-    return by_device(partial(_in_blocks, window=window), query, key, value, True, window)
-
-
-def _in_blocks(query: Query, key: Key, value: Value, window: int | None) -> Query:
-    (T, N, H), K = query.shape[-3:], key.shape[-2]
     queries, keys, values = (jnp.moveaxis(x, -3, -2) for x in (query, key, value))
     out = _attend(queries.reshape(*query.shape[:-3], K, N // K, T, H), keys, values, window)
     return jnp.moveaxis(out.reshape(queries.shape), -3, -2)
@@ -53,7 +44,7 @@ def _attend(queries: Grouped, keys: Heads, values: Heads, window: int | None) ->
 
 def _forward(queries: Grouped, keys: Heads, values: Heads, window: int | None) -> Any:
     G, T, H = queries.shape[-3:]
-    scaled, outs, kept = queries * H**-0.5, [], []
+    scaled, outs, saved = queries * H**-0.5, [], []
     for rows, columns in _blocks(T, window):
         query_position, key_position = (jnp.arange(part.start, part.stop) for part in (rows, columns))
         visible = key_position <= query_position[:, None]
@@ -61,20 +52,20 @@ def _forward(queries: Grouped, keys: Heads, values: Heads, window: int | None) -
             visible &= key_position > query_position[:, None] - window
         scores = jnp.einsum("...rh,...sh->...rs", _rows_of(scaled, rows), keys[..., columns, :])
         weights = softmax(jnp.where(jnp.tile(visible, (G, 1)), scores, -jnp.inf))
-        kept.append(weights)
+        saved.append(weights)
         out = jnp.einsum("...rs,...sh->...rh", weights, values[..., columns, :])
         outs.append(out.reshape(queries[..., rows, :].shape))
     out = jnp.concatenate(outs, axis=-2)
-    return out, (queries, keys, values, kept, out)
+    return out, (queries, keys, values, saved, out)
 
 
 def _backward(window: int | None, saved: Any, g: Grouped) -> Any:
     """The reference's gradient, block by block; a key has the sum of what the blocks that see it give."""
-    queries, keys, values, kept, out = saved
+    queries, keys, values, weights_of_blocks, out = saved
     T, H = queries.shape[-2:]
     delta = jnp.sum(wide(g) * wide(out), axis=-1, keepdims=True).astype(g.dtype)  # sum over s of weight * dweight
     dqueries, dkeys, dvalues = [], jnp.zeros_like(keys), jnp.zeros_like(values)
-    for (rows, columns), weights in zip(_blocks(T, window), kept, strict=True):
+    for (rows, columns), weights in zip(_blocks(T, window), weights_of_blocks, strict=True):
         upstream = _rows_of(g, rows)
         dweights = jnp.einsum("...rh,...sh->...rs", upstream, values[..., columns, :])
         dscores = weights * (dweights - _rows_of(delta, rows)) * H**-0.5

@@ -1,7 +1,7 @@
 """Flash attention by the kernels that a device brings: cuDNN's on an NVIDIA GPU, JAX's splash attention on a TPU.
 
 The kernels are others'. Here stands what each is called with to mean `minillm.attention.flash`, and which
-arrays it takes. All others go to the blocks of `minillm.attention.flash_jax`, which take any.
+arrays it takes. All others go to the blocks of `minillm.attention.fast.flash`, which take any.
 
 |          | cuDNN, for "cuda"                             | splash attention, for "tpu"                   |
 |----------|-----------------------------------------------|-----------------------------------------------|

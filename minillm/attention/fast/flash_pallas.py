@@ -13,7 +13,8 @@ import jax.numpy as jnp
 from jax.experimental import pallas as pl
 from jax.experimental.pallas import tpu as pltpu
 
-from minillm.attention import flash_jax as blockwise
+from minillm.attention.fast.flash import flash_blocks
+from minillm.attention.shared import check_blocks
 from minillm.axes import Key, Query, Value, checked
 from minillm.errors import InputError
 
@@ -36,7 +37,7 @@ def flash_attention(
 def _flash(query: Query, key: Key, value: Value, causal: bool, block: int, interpret: bool) -> Query:
     B, T, N, H = query.shape
     S, K = key.shape[1:3]
-    blockwise.check_blocks(T, S, N, K, causal, None, block)
+    check_blocks(T, S, N, K, causal, None, block)
     rows, columns = min(block, T), min(block, S)
     if T % rows or S % columns:
         raise InputError(f"flash_attention: {T} queries or {S} keys are no multiple of the block {block}.")
@@ -97,7 +98,7 @@ def _forward(query: Query, key: Key, value: Value, causal: bool, block: int, int
 
 
 def _backward(causal: bool, block: int, interpret: bool, saved: Any, g: Query) -> Any:
-    _, vjp = jax.vjp(lambda *arrays: blockwise.flash_attention(*arrays, causal=causal, block=block), *saved)
+    _, vjp = jax.vjp(lambda *arrays: flash_blocks(*arrays, causal=causal, block=block), *saved)
     return vjp(g)
 
 
