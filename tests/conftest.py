@@ -1,11 +1,27 @@
 """Settings that every test shares."""
 
+import contextlib
 import os
+import signal
+import threading
 
 import hypothesis
 import jax
 import numpy as np
+import platformdirs
 import pytest
+
+# Programs that XLA has compiled, kept in the user's cache: all workers, the processes that tests start, and the next
+# run share them. JAX names each by what it was made of, its own version and its flags included.
+COMPILED = platformdirs.user_cache_path("minillm") / "tests" / "compiled"
+MOST_COMPILED = 10**9  # bytes; where a run begins with more, those go that were not used for longest
+for name, value in {
+    "jax_compilation_cache_dir": str(COMPILED),
+    "jax_persistent_cache_min_compile_time_secs": "0",
+    "jax_persistent_cache_min_entry_size_bytes": "-1",
+}.items():
+    given = os.environ.setdefault(name.upper(), value)
+    jax.config.update(name, given if name.endswith("dir") else int(given))
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_default_matmul_precision", "highest")
@@ -16,6 +32,37 @@ hypothesis.settings.register_profile("default", max_examples=25, **_COMMON)
 hypothesis.settings.register_profile("few", max_examples=5, **_COMMON)
 hypothesis.settings.register_profile("thorough", max_examples=300, **_COMMON)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+
+def pytest_configure(config):
+    """What a run begins with: room in the cache, and Ctrl-C.
+
+    A shell that starts a command in the background has it ignore SIGINT, and its children inherit that; but tests
+    interrupt their children and wait for them to end.
+    """
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if not hasattr(config, "workerinput"):
+        _make_room()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config):
+    """Several workers begin with a half of the files each, so that a file's programs are compiled once, and share."""
+    if getattr(config.option, "numprocesses", None) and config.option.dist == "no":
+        config.option.dist = "worksteal"
+
+
+def _make_room():
+    used, size = [], 0
+    for path in COMPILED.glob("*"):
+        with contextlib.suppress(FileNotFoundError):  # another run makes room too
+            status = path.stat()
+            used.append((max(status.st_atime, status.st_mtime), status.st_size, path))
+    for _, length, path in sorted(used, reverse=True):
+        size += length
+        if size > MOST_COMPILED:
+            path.unlink(missing_ok=True)
 
 
 @pytest.fixture(autouse=True)
