@@ -1,18 +1,25 @@
 """Laws: what must hold of a function, whoever wrote it.
 
 A law takes the function (or the functions) it is about and an input, and raises `Broken` where it does not hold.
-`tests/test_laws.py` holds the reference to every law here; an assignment holds a student's function to the same ones,
-on inputs from the same strategies.
+tests/house/test_laws.py holds the reference and its twin to every law of every `x_laws.py`; an assignment holds a
+student's function to the same ones, on inputs from the same strategies.
 
     @law(softmax, given=scores)
     def rows_sum_to_one(softmax, x):
-        "The shares of each row sum to 1."
-        agree(softmax(x).sum(-1), np.ones(x.shape[:-1]), of="the sums of its rows")
+        "The probabilities of each row sum to 1."
+        agree(np.sum(shaped(softmax(x), x), axis=-1), np.ones(x.shape[:-1]), of="the sums of the rows")
+
+A law must be able to fail. It is shown zeros, the numbers of the input, infinities, and the right answer off by a
+thousandth at one place, and must be broken by each; where one of these keeps it, `keeps` says why.
+
+What a function answers may be anything. A law looks at it through `agree`, `shaped`, `several` or `counted` before it
+reckons with it; whatever else goes wrong inside a law is the law's own fault, and raises `LawError`.
 """
 
 import inspect
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import wraps
 from typing import Any
 
 import numpy as np
@@ -30,6 +37,10 @@ class Broken(AssertionError):
         self.verdict, self.got, self.expected, self.of = verdict, got, expected, of
 
 
+class LawError(Exception):
+    """A law's own arithmetic failed: an error of ours, whatever the function answered."""
+
+
 @dataclass(frozen=True)
 class Law:
     """A law with what it is about and the inputs it holds for; called, it is its body."""
@@ -39,22 +50,53 @@ class Law:
     subjects: tuple[Callable[..., Any], ...]  # what it is about, as the reference has it
     body: Callable[..., None]
     given: SearchStrategy[tuple[Any, ...]]
+    keeps: Mapping[str, str] = field(default_factory=dict, compare=False)  # wrong answers that do not break it, and why
 
     def __call__(self, *args: Any) -> None:
-        """Hold the functions, which come first, to the law on this input."""
+        """Hold the functions, which come first, to the law on this input. What they raise goes through as it is."""
+        raised: list[BaseException] = []
+        outside = np.geterr()
+        functions = [_reporting(function, raised, outside) for function in args[: len(self.subjects)]]
         try:
-            self.body(*args)
-        except (TypeError, ValueError, IndexError, OverflowError, MemoryError) as error:
-            # Answers of another form fail somewhere in the law's own arithmetic.
-            raise Broken("wrong_shape", f"the law cannot be tested on it ({error})") from error
+            with np.errstate(all="ignore"):  # odd answers may overflow here; what comes of it is compared
+                self.body(*functions, *args[len(functions) :])
+        except Broken:
+            raise
+        except Exception as error:
+            if any(error is one for one in raised):
+                raise
+            raise LawError(f"{self.name}: {error!r} on {args[len(functions) :]!r}") from error
 
 
-def law(*subjects: Callable[..., Any], given: SearchStrategy[Any]) -> Callable[[Callable[..., None]], Law]:
-    """Make a law of a function whose first arguments are the subjects, and whose docstring states it."""
+def _reporting(function: Callable[..., Any], raised: list[BaseException], outside: Any) -> Callable[..., Any]:
+    """The function, which runs under the caller's handling of overflow and notes what it raises."""
+
+    @wraps(function)
+    def reporting(*args: Any, **kwargs: Any) -> Any:
+        try:
+            with np.errstate(**outside):
+                return function(*args, **kwargs)
+        except Exception as error:
+            raised.append(error)
+            raise
+
+    return reporting
+
+
+WRONG = ("zeros", "input", "infinities", "off")  # what every law is shown
+
+
+def law(
+    *subjects: Callable[..., Any], given: SearchStrategy[Any], keeps: Mapping[str, str] | None = None
+) -> Callable[[Callable[..., None]], Law]:
+    """Make a law of a function whose first arguments are the subjects, and whose docstring states it.
+
+    `keeps` has a reason for each of `WRONG` that does not break the law.
+    """
 
     def make(body: Callable[..., None]) -> Law:
         statement = (inspect.getdoc(body) or "").split("\n\n")[0].replace("\n", " ")
-        return Law(body.__name__, statement, subjects, body, given)
+        return Law(body.__name__, statement, subjects, body, given, keeps or {})
 
     return make
 
@@ -106,18 +148,34 @@ def require(holds: Any, message: str, got: Any = None) -> None:
 
 
 def shaped(answer: Any, like: np.ndarray, of: str = "") -> np.ndarray:
-    """An answer as an array of the shape and kind of another, before a law reckons with it.
+    """An answer as finite numbers in an array of the shape of another, before a law reckons with it.
 
     >>> shaped(np.ones(3), np.ones(2))
     Traceback (most recent call last):
     minillm.laws.Broken: its shape is (3,) and should be (2,)
     """
-    found = _array(answer, like, of)
-    if found.shape != like.shape:
-        raise Broken("wrong_shape", f"its shape is {found.shape} and should be {like.shape}", found, None, of)
-    if found.dtype.kind not in "fiub":
-        raise Broken("wrong_dtype", f"its dtype is {found.dtype} and should be {like.dtype}", found, None, of)
-    return found
+    like = np.asarray(like)
+    array = _array(answer, like, of)
+    if array.shape != like.shape:
+        raise Broken("wrong_shape", f"its shape is {array.shape} and should be {like.shape}", array, None, of)
+    if array.dtype.kind not in "fiub":
+        raise Broken("wrong_dtype", f"its dtype is {array.dtype} and should be {like.dtype}", array, None, of)
+    missing = ~np.isfinite(array)
+    if missing.any():
+        place = _first(missing)
+        raise Broken("non_finite", f"it is {array[place]} at {place} and should be finite", array, None, of)
+    return array
+
+
+def fits(answer: Any, *shape: int) -> bool:
+    """Whether an answer is real numbers of this shape, which an adapter may reckon with; else it hands the answer on.
+
+    >>> fits(np.ones((2, 3)), 2, 3), fits(2.0), fits([1.0, 2.0], 2), fits(None)
+    (True, True, False, False)
+    """
+    if not isinstance(answer, np.ndarray | np.generic | float):
+        return False
+    return np.shape(answer) == shape and np.asarray(answer).dtype.kind in "fiub"
 
 
 def several(answer: Any, count: int, names: str) -> tuple[Any, ...]:
@@ -131,16 +189,28 @@ def several(answer: Any, count: int, names: str) -> tuple[Any, ...]:
     return tuple(answer)
 
 
+def counted(answer: Any) -> Any:
+    """Whole numbers of any width as int64, so that their width does not matter; anything else as it is.
+
+    >>> counted(np.array([3], np.uint8)).dtype
+    dtype('int64')
+    """
+    whole = isinstance(answer, int | np.ndarray | np.generic) and np.asarray(answer).dtype.kind in "iu"
+    return np.asarray(answer).astype(np.int64) if whole else answer
+
+
 def _array(got: Any, expected: np.ndarray, of: str) -> np.ndarray:
-    found = got
     if isinstance(got, bool | int | float) and expected.ndim == 0:
-        found = np.asarray(got, expected.dtype if isinstance(got, int) and expected.dtype.kind == "f" else None)
-    if not isinstance(found, np.ndarray | np.generic) and not hasattr(found, "__array__"):
+        try:
+            return np.asarray(got, expected.dtype if isinstance(got, int) and expected.dtype.kind == "f" else None)
+        except OverflowError:
+            raise Broken("non_finite", "it is beyond every floating-point number", got, expected, of) from None
+    if not isinstance(got, np.ndarray | np.generic) and not hasattr(got, "__array__"):
         name = "None (is a return missing?)" if got is None else f"a {type(got).__name__}"
         raise Broken(
             "wrong_type", f"it is {name} and should be an array of shape {np.shape(expected)}", got, expected, of
         )
-    return np.asarray(found)
+    return np.asarray(got)
 
 
 def _first(bad: np.ndarray) -> tuple[int, ...]:

@@ -50,6 +50,7 @@ class Twin:
     float64: float = 1e-10
     exact: bool = False  # the outputs are booleans or integers, and equal
     batched: bool = True  # takes any leading batch axes, so that vmap must equal the batched call
+    keeps_dtype: bool = True  # gives its inputs' dtype; else at least float32
     float16: bool = True  # its numbers fit into float16
     canonical: Callable[[Any, Any], Any] = as_it_is  # `output`, turned as makes `like` one of several equal answers
 

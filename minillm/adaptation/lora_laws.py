@@ -110,10 +110,15 @@ def merging_adds_the_product(merge: Any, weight: Any, lora_a: Any, lora_b: Any, 
     agree(merge(weight, lora_a, lora_b, scale), weight + scale * np.einsum("ir,rj->ij", lora_a, lora_b))
 
 
-@law(lora_linear, merge, given=layers())
+@law(
+    lora_linear,
+    merge,
+    given=layers(),
+    keeps={"zeros": "two functions that give zeros agree; the two laws before hold each by itself"},
+)
 def merged_is_applied(layer: Any, merge: Any, x: Any, weight: Any, lora_a: Any, lora_b: Any, scale: float) -> None:
     """x times the merged matrix is the layer with its change."""
-    applied = layer(x, weight, lora_a, lora_b, scale)
+    applied = shaped(layer(x, weight, lora_a, lora_b, scale), x @ weight)
     agree(x @ shaped(merge(weight, lora_a, lora_b, scale), weight), applied, of="x times the merged matrix")
 
 

@@ -14,7 +14,7 @@ from minillm.experts.balancing import (
 )
 from minillm.experts.gates_laws import chosen, gate_problems
 from minillm.experts.routing_laws import choices, chosen_experts, token_masks
-from minillm.laws import agree, law
+from minillm.laws import agree, counted, law
 from minillm.strategies import arrays, booleans, whole
 from minillm.twins import Twin
 
@@ -32,7 +32,7 @@ TWINS = (
 def loads_count_every_choice(loads: Any, experts: np.ndarray, num_experts: int) -> None:
     """How many choices fell on each expert, the experts without any included."""
     expected = [sum(int(e == i) for e in experts.ravel()) for i in range(num_experts)]
-    agree(np.asarray(loads(experts, num_experts)).astype(np.int64), np.array(expected, np.int64))
+    agree(counted(loads(experts, num_experts)), np.array(expected, np.int64))
 
 
 @law(load_balancing_loss, given=chosen(st.floats(-3, 3, allow_subnormal=False, width=32)))

@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
+from minillm.config import MoEConfig
 from minillm.experts.gates import noisy_logits, router_gates, softmax_after_top_k_gates, softmax_gates
-from minillm.experts.routing_laws import choices, chosen_experts, few, moe_configs
+from minillm.experts.routing_laws import choices, chosen_experts, few
 from minillm.laws import agree, law
 from minillm.strategies import arrays
 from minillm.twins import Twin
@@ -25,10 +26,11 @@ def gate_problems(draw: Any, *rest: Any) -> tuple[Any, ...]:
     return draw(arrays((7, 5))), draw(chosen_experts(draw(st.sampled_from([1, 2, 5])))), *[draw(r) for r in rest]
 
 
+some_configs = st.sampled_from([MoEConfig(5), MoEConfig(5, renormalise=False), MoEConfig(5, softmax="after")])
 TWINS = (
     Twin(softmax_gates, given=gate_problems(st.booleans()), gradient=("router_logits",)),
     Twin(softmax_after_top_k_gates, given=gate_problems(), gradient=("router_logits",)),
-    Twin(router_gates, given=gate_problems(moe_configs), gradient=("router_logits",)),
+    Twin(router_gates, given=gate_problems(some_configs), gradient=("router_logits",)),
     Twin(
         noisy_logits,
         given=st.tuples(arrays((7, 5)), arrays((7, 5)), arrays((7, 5))),

@@ -27,7 +27,7 @@ def expert_weights(
 @st.composite
 def mixture_problems(draw: Any) -> tuple[Any, ...]:
     """Tokens, gates, choices of which some were dropped, and the experts' matrices."""
-    k, seed, gated = draw(st.sampled_from([1, 2, 5])), draw(seeds), draw(st.booleans())
+    (k, gated), seed = draw(st.sampled_from([(1, True), (2, True), (2, False), (5, False)])), draw(seeds)
     kept = draw(booleans((7, k)))
     return draw(arrays((7, 7))), normal(seed, 7, k), draw(chosen_experts(k)), kept, expert_weights(seed, gated)
 

@@ -36,7 +36,11 @@ def rows_sum_to_one(softmax: Any, x: np.ndarray) -> None:
     agree(np.sum(shaped(softmax(x), x), axis=-1), np.ones(x.shape[:-1]), of="the sums of the rows")
 
 
-@law(softmax, given=st.tuples(scores, st.sampled_from([1.0, -3.0, 1e3])).map(lambda pair: (*pair[0], pair[1])))
+@law(
+    softmax,
+    given=st.tuples(scores, st.sampled_from([1.0, -3.0, 1e3])).map(lambda pair: (*pair[0], pair[1])),
+    keeps={"zeros": "nothing changes zeros", "off": "two answers with one mistake are alike"},
+)
 def adding_a_constant_changes_nothing(softmax: Any, x: np.ndarray, constant: float) -> None:
     """The same number added to every score changes nothing."""
-    agree(softmax(x + constant), softmax(x), of="the shares of the raised scores")
+    agree(softmax(x + constant), shaped(softmax(x), x), of="the shares of the raised scores")

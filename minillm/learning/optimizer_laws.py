@@ -73,7 +73,7 @@ def squares(seed: int) -> Any:
 some_tree = seeds.map(trees)
 adamw_states = seeds.map(lambda seed: optimizer.AdamWState(seed % 9, trees(seed), squares(seed + 9)))
 TWINS = (
-    Twin(optimizer.global_norm, given=some_tree.map(lambda tree: (tree,)), batched=False),
+    Twin(optimizer.global_norm, given=some_tree.map(lambda tree: (tree,)), keeps_dtype=False, batched=False),
     Twin(optimizer.clip_by_global_norm, given=st.tuples(some_tree, st.sampled_from([0.5, 100.0])), batched=False),
     Twin(optimizer.sgd_init, given=some_tree.map(lambda tree: (tree,)), batched=False),
     Twin(

@@ -55,4 +55,4 @@ def noise_is_fitted_by_least_squares_of_logarithms(fit: Any, losses: np.ndarray)
     constant, exponent = several(fit(x, losses, 0.0), 2, "A, alpha")
     slope = (logs[2] - logs[0]) / (2 * np.log(10.0))  # of three even places, the middle one does not tilt the line
     agree(exponent, np.asarray(-slope), of="alpha")
-    agree(np.log(constant), np.asarray(logs.mean() - slope * np.log(10.0)), of="log A")
+    agree(constant, np.asarray(np.exp(logs.mean() - slope * np.log(10.0))), of="A")

@@ -4,6 +4,7 @@ import numpy as np
 
 from minillm.attention import rotary_laws as laws
 from minillm.course.assignments.folder import Check
+from minillm.laws import fits
 
 
 def halved(functions, variant):
@@ -18,7 +19,7 @@ def halved(functions, variant):
         spread = np.empty_like(x)
         spread[..., places] = x
         answer = own(spread, cos, sin)
-        return answer[..., places] if np.shape(answer) == x.shape else answer
+        return answer[..., places] if fits(answer, *x.shape) else answer
 
     return (rotary_embedding,)
 

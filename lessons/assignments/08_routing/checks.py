@@ -5,6 +5,7 @@ import numpy as np
 from minillm.course.assignments.folder import Check
 from minillm.experts import gates_laws
 from minillm.experts import routing_laws as laws
+from minillm.laws import fits
 
 
 def in_order(functions, variant):
@@ -15,11 +16,10 @@ def in_order(functions, variant):
         if variant["ORDER"] == "'choices first'":
             return own(experts, num_experts, capacity)
         T, k = experts.shape
-        if T % k:  # cannot be laid out in rows of k: in rows of one, whose order is that of the tokens
-            answer = own(experts.T.reshape(-1, 1), num_experts, capacity)
-        else:
-            answer = own(experts.T.reshape(T, k), num_experts, capacity)
-        return np.reshape(answer, (k, T)).T if np.size(answer) == experts.size else answer
+        # Where they cannot be laid out in rows of k: in rows of one, whose order is that of the tokens.
+        rows = experts.T.reshape((-1, 1) if T % k else (T, k))
+        answer = own(rows, num_experts, capacity)
+        return np.reshape(answer, (k, T)).T if fits(answer, *rows.shape) else answer
 
     return (within_capacity,)
 

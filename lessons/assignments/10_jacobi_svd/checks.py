@@ -1,9 +1,8 @@
 """What `10_jacobi_svd` is held to."""
 
-import numpy as np
-
 from minillm.course.assignments.folder import Check
 from minillm.decomposition import svd_laws as laws
+from minillm.laws import fits
 
 
 def falling(functions, variant):
@@ -13,8 +12,10 @@ def falling(functions, variant):
     def jacobi_svd(matrix):
         answer = own(matrix)
         if variant["RISING"] == "True" and isinstance(answer, tuple | list) and len(answer) == 3:
-            u, s, vt = map(np.asarray, answer)
-            if (u.ndim, s.ndim, vt.ndim) == (2, 1, 2):
+            rows, columns = matrix.shape
+            shapes = (rows, columns), (columns,), (columns, columns)
+            if all(fits(part, *shape) for part, shape in zip(answer, shapes, strict=True)):
+                u, s, vt = answer
                 return u[:, ::-1], s[::-1], vt[::-1]
         return answer
 
