@@ -1,38 +1,31 @@
-"""Balance, jitted: `minillm.experts.balancing` for CPU, GPU and TPU. JAX derives the gradients."""
+"""Balance in JAX: `minillm.experts.balancing`. JAX derives the gradients."""
 
+import math
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float
 
 from minillm.axes import checked, wide
 from minillm.experts.routing_jax import real_tokens
+from minillm.experts.shared import (
+    Experts,
+    Kept,
+    Loads,
+    Loss,
+    RouterLogits,
+    RoutingStatistics,
+    SelectionBias,
+    TokenMask,
+)
 from minillm.layers.softmax_jax import softmax
-
-RouterLogits = Float[Any, "T E"]
-Experts = Int[Any, "T k"]
-Kept = Bool[Any, "T k"]
-TokenMask = Bool[Any, "T"]
-Loss = Float[Any, ""]
-
-
-class RoutingStatistics(NamedTuple):
-    """As the reference."""
-
-    load: Float[Any, "E"]
-    load_entropy: Float[Any, ""]
-    router_entropy: Float[Any, ""]
-    max_over_mean: Float[Any, ""]
-    dropped: Float[Any, ""]
-    unserved: Float[Any, ""]
 
 
 @partial(jax.jit, static_argnames="num_experts")
 @checked
-def expert_loads(experts: Experts, num_experts: int, token_mask: TokenMask | None = None) -> Int[Any, "E"]:
+def expert_loads(experts: Experts, num_experts: int, token_mask: TokenMask | None = None) -> Loads:
     """As the reference."""
     chosen = experts[..., None] == jnp.arange(num_experts, dtype=experts.dtype)
     counted = chosen if token_mask is None else chosen & token_mask[:, None, None]
@@ -42,40 +35,30 @@ def expert_loads(experts: Experts, num_experts: int, token_mask: TokenMask | Non
 @checked
 def load_balancing_loss(router_logits: RouterLogits, experts: Experts, token_mask: TokenMask | None = None) -> Loss:
     """As the reference."""
-    return _load_balancing_loss(router_logits, experts, real_tokens(router_logits, token_mask))
-
-
-@jax.jit
-def _load_balancing_loss(router_logits: RouterLogits, experts: Experts, real: TokenMask) -> Loss:
-    E, shares = router_logits.shape[-1], softmax(wide(jnp.where(real[:, None], router_logits, 0)))
-    n = jnp.maximum(jnp.sum(real), 1).astype(shares.dtype)
-    load = expert_loads(experts, E, real).astype(shares.dtype) / (n * experts.shape[-1])
-    mean_shares = jnp.sum(jnp.where(real[:, None], shares, 0), axis=0) / n
-    return (E * jnp.sum(load * mean_shares)).astype(router_logits.dtype)
+    E, real = router_logits.shape[-1], real_tokens(router_logits, token_mask)
+    probabilities = softmax(wide(jnp.where(real[:, None], router_logits, 0)))
+    n = jnp.maximum(jnp.sum(real), 1).astype(probabilities.dtype)
+    load = expert_loads(experts, E, real).astype(n.dtype) / (n * experts.shape[-1])
+    mean_probabilities = jnp.sum(jnp.where(real[:, None], probabilities, 0), axis=0) / n
+    return jnp.asarray(E * jnp.sum(load * mean_probabilities), router_logits.dtype)
 
 
 @checked
 def router_z_loss(router_logits: RouterLogits, token_mask: TokenMask | None = None) -> Loss:
     """As the reference."""
-    return _router_z_loss(router_logits, real_tokens(router_logits, token_mask))
-
-
-@jax.jit
-def _router_z_loss(router_logits: RouterLogits, real: TokenMask) -> Loss:
+    real = real_tokens(router_logits, token_mask)
     logits = wide(jnp.where(real[:, None], router_logits, 0))
-    log_sums = jnp.where(real, jax.nn.logsumexp(logits, axis=-1), 0)
+    log_sums = jnp.where(real, jnp.logaddexp.reduce(logits, axis=-1), 0)
     n = jnp.maximum(jnp.sum(real), 1).astype(logits.dtype)
-    return (jnp.sum(log_sums * log_sums) / n).astype(router_logits.dtype)
+    return jnp.asarray(jnp.sum(log_sums * log_sums) / n, router_logits.dtype)
 
 
 @jax.jit
 @checked
-def update_selection_bias(
-    selection_bias: Float[Any, "E"], loads: Int[Any, "E"], rate: float = 0.001
-) -> Float[Any, "E"]:
+def update_selection_bias(selection_bias: SelectionBias, loads: Loads, rate: float = 0.001) -> SelectionBias:
     """As the reference."""
-    above = jnp.sign(len(loads) * loads - jnp.sum(loads, dtype=loads.dtype)).astype(selection_bias.dtype)
-    return selection_bias - jnp.asarray(rate, selection_bias.dtype) * above
+    above = jnp.sign(len(loads) * loads - jnp.sum(loads, dtype=loads.dtype))
+    return selection_bias - jnp.asarray(rate, selection_bias.dtype) * above.astype(selection_bias.dtype)
 
 
 @checked
@@ -83,28 +66,24 @@ def routing_statistics(
     router_logits: RouterLogits, experts: Experts, kept: Kept, token_mask: TokenMask | None = None
 ) -> RoutingStatistics:
     """As the reference."""
-    return _routing_statistics(router_logits, experts, kept, real_tokens(router_logits, token_mask))
-
-
-@jax.jit
-def _routing_statistics(router_logits: RouterLogits, experts: Experts, kept: Kept, real: TokenMask) -> Any:
-    E, k = router_logits.shape[-1], experts.shape[-1]
-    shares = softmax(wide(jnp.where(real[:, None], router_logits, 0)))
-    n = jnp.maximum(jnp.sum(real), 1).astype(shares.dtype)
-    load = expert_loads(experts, E, real).astype(shares.dtype) / (n * k)
+    (E, k), real = (router_logits.shape[-1], experts.shape[-1]), real_tokens(router_logits, token_mask)
+    probabilities = softmax(wide(jnp.where(real[:, None], router_logits, 0)))
+    n = jnp.maximum(jnp.sum(real), 1).astype(probabilities.dtype)
+    load = expert_loads(experts, E, real).astype(n.dtype) / (n * k)
     numbers = (
         load,
-        jnp.where(jnp.any(real), _entropy(load), 0),
-        jnp.sum(jnp.where(real, _entropy(shares), 0)) / n,
+        jnp.where(jnp.any(real), _normalised_entropy(load), 0),
+        jnp.sum(jnp.where(real, _normalised_entropy(probabilities), 0)) / n,
         E * jnp.max(load),
-        jnp.sum(real[:, None] & ~kept).astype(shares.dtype) / (n * k),
-        jnp.sum(real & ~kept.any(-1)).astype(shares.dtype) / n,
+        jnp.sum(real[:, None] & ~kept).astype(n.dtype) / (n * k),
+        jnp.sum(real & ~kept.any(-1)).astype(n.dtype) / n,
     )
-    return RoutingStatistics(*(number.astype(router_logits.dtype) for number in numbers))
+    return RoutingStatistics(*(jnp.asarray(number, router_logits.dtype) for number in numbers))
 
 
-def _entropy(shares: Float[Any, "*batch E"]) -> Float[Any, "*batch"]:
-    if shares.shape[-1] == 1:
-        return jnp.ones(shares.shape[:-1], shares.dtype)
-    surprises = jnp.log(1 / jnp.where(shares > 0, shares, 1))
-    return jnp.sum(shares * surprises, axis=-1) / np.log(shares.shape[-1])
+def _normalised_entropy(probabilities: Float[Any, "*batch E"]) -> Float[Any, "*batch"]:
+    """As the reference."""
+    if probabilities.shape[-1] == 1:
+        return jnp.ones(probabilities.shape[:-1], probabilities.dtype)
+    surprises = jnp.log(1 / jnp.where(probabilities > 0, probabilities, 1))
+    return jnp.sum(probabilities * surprises, axis=-1) / math.log(probabilities.shape[-1])

@@ -1,19 +1,14 @@
-"""Gates, jitted: `minillm.experts.gates` for CPU, GPU and TPU. JAX derives the gradients."""
+"""Gates in JAX: `minillm.experts.gates`, compiled."""
 
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Float, Int
 
 from minillm.axes import checked, wide
 from minillm.config import MoEConfig
+from minillm.experts.shared import Experts, Gates, RouterLogits
 from minillm.layers.softmax_jax import softmax
-
-RouterLogits = Float[Any, "T E"]
-Experts = Int[Any, "T k"]
-Gates = Float[Any, "T k"]
 
 
 @partial(jax.jit, static_argnames="renormalise")
@@ -45,4 +40,4 @@ def router_gates(router_logits: RouterLogits, experts: Experts, config: MoEConfi
 @checked
 def noisy_logits(router_logits: RouterLogits, noise_logits: RouterLogits, noise: RouterLogits) -> RouterLogits:
     """As the reference."""
-    return router_logits + noise * jax.nn.softplus(wide(noise_logits)).astype(noise_logits.dtype)
+    return router_logits + noise * jnp.logaddexp(0, wide(noise_logits)).astype(noise_logits.dtype)

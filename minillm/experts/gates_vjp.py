@@ -6,7 +6,8 @@ import numpy as np
 
 from minillm.axes import checked
 from minillm.config import MoEConfig
-from minillm.experts.gates import Experts, Gates, RouterLogits, noisy_logits
+from minillm.experts.gates import noisy_logits
+from minillm.experts.shared import Experts, Gates, RouterLogits
 from minillm.layers.softmax_vjp import softmax_vjp
 
 
@@ -17,20 +18,20 @@ def softmax_gates_vjp(
     """`softmax_gates` and its gradient, in the form of `jax.vjp`.
 
     Renormalised, the gates are the softmax over the chosen logits, so its gradient is theirs. Otherwise they are the
-    softmax over all, picked: what comes back goes to the picked shares, and through their softmax to every logit. The
-    choice itself is a step, flat wherever it does not jump: nothing comes back through it.
+    softmax over all, picked: what comes back goes to the picked probabilities, and through their softmax to every
+    logit. The choice itself is a step, flat wherever it does not jump: nothing comes back through it.
 
     >>> softmax_gates_vjp(np.zeros((1, 2)), np.array([[0]]))[1](np.array([[1.0]]))
     (array([[ 0.25, -0.25]]),)
     """
     if renormalise and experts.shape[-1] > 1:
         return softmax_after_top_k_gates_vjp(router_logits, experts)
-    shares, softmax_back = softmax_vjp(router_logits)
+    probabilities, softmax_back = softmax_vjp(router_logits)
 
     def vjp(g: Gates) -> tuple[RouterLogits]:
-        return softmax_back(_put(g, experts, router_logits))
+        return softmax_back(_placed(g, experts, router_logits))
 
-    return np.take_along_axis(shares, experts, axis=-1), vjp
+    return np.take_along_axis(probabilities, experts, axis=-1), vjp
 
 
 @checked
@@ -46,7 +47,7 @@ def softmax_after_top_k_gates_vjp(
 
     def vjp(g: Gates) -> tuple[RouterLogits]:
         [dchosen] = softmax_back(g)
-        return (_put(dchosen, experts, router_logits),)
+        return (_placed(dchosen, experts, router_logits),)
 
     return gates, vjp
 
@@ -82,8 +83,8 @@ def noisy_logits_vjp(
     return noisy_logits(router_logits, noise_logits, noise), vjp
 
 
-def _put(numbers: Gates, experts: Experts, like: RouterLogits) -> RouterLogits:
+def _placed(numbers: Gates, experts: Experts, like: RouterLogits) -> RouterLogits:
     """The transpose of picking `experts` from a row: the numbers in their places, 0 elsewhere."""
-    placed = np.zeros(like.shape, numbers.dtype)
-    np.put_along_axis(placed, experts, numbers, axis=-1)
-    return placed
+    row = np.zeros(like.shape, numbers.dtype)
+    np.put_along_axis(row, experts, numbers, axis=-1)
+    return row

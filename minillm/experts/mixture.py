@@ -9,21 +9,15 @@ of experts. What is not kept (a dropped choice, padding) adds exactly 0. Who goe
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float
 
 from minillm.axes import checked, wide
-from minillm.errors import InputError
+from minillm.experts.shared import Experts, Gates, Kept, Rows, Weights, check_chosen, check_weights
 from minillm.layers.mlp import mlp, swiglu
-
-Weights = dict[str, Any]  # {"gate": (E, D, F), "up": (E, D, F), "down": (E, F, D)}; of one expert: without E
-Vectors = Float[Any, "T D"]
-Gates = Float[Any, "T k"]
-Experts = Int[Any, "T k"]
-Kept = Bool[Any, "T k"]
 
 
 @checked
-def mixture(x: Vectors, gates: Gates, experts: Experts, kept: Kept, weights: Weights) -> Vectors:
+def mixture(x: Rows, gates: Gates, experts: Experts, kept: Kept, weights: Weights) -> Rows:
     """The gated sum of each token's experts.
 
     >>> weights = {"up": np.ones((2, 1, 1)), "down": np.array([[[1.0]], [[10.0]]])}  # gelu(x), and ten times that
@@ -31,11 +25,14 @@ def mixture(x: Vectors, gates: Gates, experts: Experts, kept: Kept, weights: Wei
     array([[0.8413],
            [8.4134]])
     """
-    check_experts(weights, x.shape[-1], experts)
+    E = len(weights["down"])
+    check_weights(weights, x.shape[-1])
+    check_chosen(experts, E)
     out = np.zeros_like(wide(x))
-    for index in range(len(weights["down"])):
-        tokens, choice = np.nonzero(kept & (experts == index))
-        out[tokens] += gates[tokens, choice, None] * feed_forward(x[tokens], _slice(weights, index))
+    for index in range(E):
+        sent = kept & (experts == index)
+        tokens, gate = sent.any(-1), np.sum(np.where(sent, gates, 0), axis=-1, keepdims=True)
+        out[tokens] += gate[tokens] * feed_forward(x[tokens], expert_of(weights, index))
     return out.astype(x.dtype)
 
 
@@ -49,24 +46,10 @@ def feed_forward(x: Float[Any, "*batch D"], weights: Weights) -> Float[Any, "*ba
     return swiglu(x, **weights) if "gate" in weights else mlp(x, **weights)
 
 
-def check_experts(weights: Weights, model_dim: int, experts: Experts) -> None:
-    """Refuse weights that do not fit together, or the tokens; and a choice of an expert that is not there.
+def expert_of(weights: Weights, index: int) -> Weights:
+    """The weights of one expert.
 
-    >>> check_experts({"up": np.ones((2, 3, 5)), "down": np.ones((2, 5, 4))}, 3, np.array([[0]]))
-    Traceback (most recent call last):
-    minillm.errors.InputError: mixture: down has shape (2, 5, 4), but 2 experts from 3 to 5 and back need (2, 5, 3).
+    >>> expert_of({"up": np.ones((2, 1, 3)), "down": np.ones((2, 3, 1))}, 0)["up"]
+    array([[1., 1., 1.]])
     """
-    E, _, F = weights["up"].shape
-    for name, weight in weights.items():
-        expected = (E, F, model_dim) if name == "down" else (E, model_dim, F)
-        if weight.shape != expected:
-            raise InputError(
-                f"mixture: {name} has shape {weight.shape}, but {E} experts from {model_dim} to {F} and back "
-                f"need {expected}."
-            )
-    if experts.size and not 0 <= experts.min() <= experts.max() < E:
-        raise InputError(f"mixture: experts are chosen from {experts.min()} to {experts.max()}; there are {E}, from 0.")
-
-
-def _slice(weights: Weights, index: int) -> Weights:
     return {name: weight[index] for name, weight in weights.items()}

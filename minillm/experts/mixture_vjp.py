@@ -7,14 +7,15 @@ import numpy as np
 from jaxtyping import Float
 
 from minillm.axes import checked, wide
-from minillm.experts.mixture import Experts, Gates, Kept, Vectors, Weights, _slice, check_experts
+from minillm.experts.mixture import expert_of
+from minillm.experts.shared import Experts, Gates, Kept, Rows, Weights, check_chosen, check_weights
 from minillm.layers.mlp_vjp import mlp_vjp, swiglu_vjp
 
 
 @checked
 def mixture_vjp(
-    x: Vectors, gates: Gates, experts: Experts, kept: Kept, weights: Weights
-) -> tuple[Vectors, Callable[[Vectors], tuple[Vectors, Gates, Weights]]]:
+    x: Rows, gates: Gates, experts: Experts, kept: Kept, weights: Weights
+) -> tuple[Rows, Callable[[Rows], tuple[Rows, Gates, Weights]]]:
     """`mixture` and its gradient, in the form of `jax.vjp`.
 
     Of gate * E_i(x) with an upstream g, the gate gets g . E_i(x) and the expert's output gate * g; from there the
@@ -27,15 +28,17 @@ def mixture_vjp(
     >>> dgates.round(4), dweights["down"].round(4).tolist()
     (array([[8.4134]]), [[[0.0]], [[0.8413]]])
     """
-    check_experts(weights, x.shape[-1], experts)
+    E = len(weights["down"])
+    check_weights(weights, x.shape[-1])
+    check_chosen(experts, E)
     out, steps = np.zeros_like(wide(x)), []
-    for index in range(len(weights["down"])):
+    for index in range(E):
         tokens, choice = np.nonzero(kept & (experts == index))
-        rows, back = feed_forward_vjp(x[tokens], _slice(weights, index))
+        rows, back = feed_forward_vjp(x[tokens], expert_of(weights, index))
         out[tokens] += gates[tokens, choice, None] * rows
         steps.append((tokens, choice, rows, back))
 
-    def vjp(g: Vectors) -> tuple[Vectors, Gates, Weights]:
+    def vjp(g: Rows) -> tuple[Rows, Gates, Weights]:
         dx, dgates, dexperts = np.zeros_like(wide(x)), np.zeros_like(gates), []
         for tokens, choice, rows, back in steps:
             dgates[tokens, choice] = np.sum(wide(g[tokens]) * wide(rows), axis=-1)
@@ -61,7 +64,7 @@ def feed_forward_vjp(
     def vjp(g: Any) -> tuple[Any, Weights]:
         dx, *dweights = back(g)
         names = [name for name in ("gate", "up", "down") if name in weights]
-        found = dict(zip(names, dweights[: len(names)], strict=True))  # an mlp's biases, None, stay behind
-        return dx, {name: found[name] for name in weights}
+        by_name = dict(zip(names, dweights[: len(names)], strict=True))  # an mlp's biases, None, stay behind
+        return dx, {name: by_name[name] for name in weights}
 
     return out, vjp

@@ -1,31 +1,35 @@
 """Mixture of experts: many feed-forward layers, of which each token passes only a few.
 
-    y = sum over the chosen experts i of  gate_i E_i(x)           (Shazeer et al. 2017; k = 1: Fedus et al. 2021, eq. 2)
+    y = sum over the chosen experts i of  gate_i E_i(x)           [Shazeer2017], eq. 1; k = 1: [Fedus2021], eq. 2
 
-The router's choice is `minillm.experts.routing`, its gates `gates`, its balance `balancing`, the sum `experts`. With
+The router's choice is `minillm.experts.routing`, its gates `gates`, its balance `balancing`, the sum `mixture`. With
 k of E experts a token costs what k feed-forward layers cost, while the layer has the parameters of E. A dropped token
 gets exactly 0, and so passes the block on the residual alone. "shared" is one expert more that every token passes,
-with gate 1 (Dai et al. 2024). The parameter tree is in `minillm.config`. The router computes in at least float32.
+with gate 1 [Dai2024]. The parameter tree is in `minillm.config`. The router computes in at least float32.
 """
 
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
 
 from minillm.axes import checked, wide
 from minillm.config import MoEConfig
-from minillm.errors import InputError
 from minillm.experts.balancing import expert_loads, load_balancing_loss, router_z_loss
 from minillm.experts.gates import noisy_logits
 from minillm.experts.mixture import feed_forward, mixture
 from minillm.experts.routing import route
-
-Params = dict[str, Any]
-Vectors = Float[Any, "*batch D"]
-TokenMask = Bool[Any, "*batch"]
-Noise = Float[Any, "T E"]  # for all tokens of the batch, in order
-Loss = Float[Any, ""]
+from minillm.experts.shared import (
+    Loads,
+    Loss,
+    Noise,
+    Params,
+    RouterLogits,
+    Rows,
+    TokenMask,
+    VectorMask,
+    Vectors,
+    check_noise,
+)
 
 
 def init_moe_params(
@@ -62,18 +66,18 @@ def init_moe_params(
 
 @checked
 def moe(
-    x: Vectors, params: Params, config: MoEConfig, token_mask: TokenMask | None = None, noise: Noise | None = None
+    x: Vectors, params: Params, config: MoEConfig, token_mask: VectorMask | None = None, noise: Noise | None = None
 ) -> Vectors:
-    """The layer: route, mix, add the shared expert. `noise`, with params["noise"], shakes the routing.
+    """The layer: route, mix, add the shared expert. `noise`, with params["noise"], varies the routing.
 
-    Where `token_mask` is False is padding: it gets 0, takes no expert's room, and what stands there does not matter.
+    Where `token_mask` is False is padding: it gets 0, uses up no capacity, and what stands there does not matter.
 
     >>> config = MoEConfig(num_experts=4)
     >>> moe(np.ones((2, 7, 3)), init_moe_params(config, 3, 5, np.random.default_rng(0)), config).shape
     (2, 7, 3)
     """
-    rows, real = _rows(x, token_mask)
-    routing = route(_logits(rows, params, noise), config, real, params.get("selection_bias"))
+    rows, logits, real = router(x, params, token_mask, noise)
+    routing = route(logits, config, real, params.get("selection_bias"))
     out = mixture(rows, routing.gates, routing.experts, routing.kept, params["experts"])
     if "shared" in params:
         out = out + feed_forward(rows, params["shared"])  # of padding, which is 0 here, this is 0
@@ -82,7 +86,7 @@ def moe(
 
 @checked
 def auxiliary_loss(
-    x: Vectors, params: Params, config: MoEConfig, token_mask: TokenMask | None = None, noise: Noise | None = None
+    x: Vectors, params: Params, config: MoEConfig, token_mask: VectorMask | None = None, noise: Noise | None = None
 ) -> Loss:
     """What the layer adds to the loss of a model: its load-balancing loss and router z-loss, each by its weight.
 
@@ -91,8 +95,7 @@ def auxiliary_loss(
     >>> float(auxiliary_loss(np.zeros((7, 3)), params, config))
     1.0
     """
-    rows, real = _rows(x, token_mask)
-    logits = _logits(rows, params, noise)
+    _, logits, real = router(x, params, token_mask, noise)
     experts = route(logits, config, real, params.get("selection_bias")).experts
     balance, z = load_balancing_loss(logits, experts, real), router_z_loss(logits, real)
     return np.asarray(config.balance_weight * balance + config.z_weight * z, x.dtype)
@@ -100,37 +103,51 @@ def auxiliary_loss(
 
 @checked
 def moe_loads(
-    x: Vectors, params: Params, config: MoEConfig, token_mask: TokenMask | None = None, noise: Noise | None = None
-) -> Int[Any, "E"]:
-    """How many tokens chose each expert, also where it had no room for them: what a selection bias goes by.
+    x: Vectors, params: Params, config: MoEConfig, token_mask: VectorMask | None = None, noise: Noise | None = None
+) -> Loads:
+    """How many tokens chose each expert, also where it was full: what a selection bias goes by.
 
     >>> config = MoEConfig(num_experts=2, k=1)
     >>> params = init_moe_params(config, 3, 5, np.random.default_rng(0))
     >>> moe_loads(np.zeros((7, 3)), params, config)  # equal logits: the first of them
     array([7, 0], dtype=int32)
     """
-    rows, real = _rows(x, token_mask)
-    routing = route(_logits(rows, params, noise), config, real, params.get("selection_bias"))
-    return expert_loads(routing.experts, config.num_experts, real)
+    _, logits, real = router(x, params, token_mask, noise)
+    experts = route(logits, config, real, params.get("selection_bias")).experts
+    return expert_loads(experts, config.num_experts, real)
 
 
-def _rows(x: Vectors, token_mask: TokenMask | None) -> tuple[Float[Any, "T D"], Bool[Any, "T"]]:
-    """All tokens of the batch in one row, padding replaced by 0; and which of them are real."""
+def router(
+    x: Vectors, params: Params, token_mask: VectorMask | None = None, noise: Noise | None = None
+) -> tuple[Rows, RouterLogits, TokenMask]:
+    """The batch as rows, the logits of each, and which rows are real.
+
+    >>> [part.shape for part in router(np.ones((2, 7, 3)), {"router": np.ones((3, 4))})]
+    [(14, 3), (14, 4), (14,)]
+    """
+    rows, real = as_rows(x, token_mask)
+    return rows, router_logits(rows, params, noise), real
+
+
+def as_rows(x: Vectors, token_mask: VectorMask | None = None) -> tuple[Rows, TokenMask]:
+    """All tokens of the batch as rows of one matrix, padding replaced by 0; and which of them are real.
+
+    >>> as_rows(np.ones((1, 2, 1)), np.array([[True, False]]))
+    (array([[1.], [0.]]), array([ True, False]))
+    """
     rows = x.reshape(-1, x.shape[-1])
     real = np.ones(len(rows), bool) if token_mask is None else token_mask.reshape(-1)
-    return np.where(real[:, None], rows, 0).astype(x.dtype), real
+    return np.where(real[:, None], rows, 0), real
 
 
-def _logits(rows: Float[Any, "T D"], params: Params, noise: Noise | None) -> Float[Any, "T E"]:
+def router_logits(rows: Rows, params: Params, noise: Noise | None = None) -> RouterLogits:
+    """x W_r, with noise added if it is given.
+
+    >>> router_logits(np.ones((1, 3)), {"router": np.ones((3, 2))})
+    array([[3., 3.]])
+    """
     logits = wide(rows) @ wide(params["router"])
     if noise is None:
         return logits
-    return noisy_logits(logits, wide(rows) @ _noise_weights(params, logits, noise), noise)
-
-
-def _noise_weights(params: Params, logits: Any, noise: Noise) -> Any:
-    if "noise" not in params:
-        raise InputError('moe: there is noise, but no params["noise"] to scale it.')
-    if noise.shape != logits.shape:
-        raise InputError(f"moe: noise has shape {noise.shape}; of the router's logits it is {logits.shape}.")
-    return wide(params["noise"])
+    check_noise(params, noise, logits)
+    return noisy_logits(logits, wide(rows) @ wide(params["noise"]), noise.astype(logits.dtype))

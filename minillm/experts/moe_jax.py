@@ -1,127 +1,94 @@
-"""Mixture of experts, jitted: `minillm.experts.moe` for CPU, GPU and TPU.
+"""Mixture of experts in JAX: `minillm.experts.moe`.
 
-Without a capacity nothing is dropped, and the time grows with k, not with the number of experts; with one, each expert
-has a room of fixed size (`minillm.experts.mixture_jax`).
+What differs: the function that mixes is an argument, so that a faster one can take its place (`fast.choose.moe`); and
+inside `jit`, which cannot refuse a token whose router logits are not finite, that token becomes padding.
 """
 
-from functools import partial
+from collections.abc import Callable
 from typing import Any
 
-import jax
 import jax.numpy as jnp
-from jaxtyping import Bool, Float, Int
 
 from minillm.axes import checked, wide
 from minillm.config import MoEConfig
-from minillm.errors import InputError
 from minillm.experts.balancing_jax import expert_loads, load_balancing_loss, router_z_loss
 from minillm.experts.gates_jax import noisy_logits
 from minillm.experts.mixture_jax import feed_forward, mixture
 from minillm.experts.routing_jax import real_tokens, route
-
-Params = dict[str, Any]
-Vectors = Float[Any, "*batch D"]
-TokenMask = Bool[Any, "*batch"]
-Noise = Float[Any, "T E"]
-Loss = Float[Any, ""]
+from minillm.experts.shared import (
+    Loads,
+    Loss,
+    Noise,
+    Params,
+    RouterLogits,
+    Rows,
+    TokenMask,
+    VectorMask,
+    Vectors,
+    check_noise,
+)
 
 
 @checked
 def moe(
-    x: Vectors, params: Params, config: MoEConfig, token_mask: TokenMask | None = None, noise: Noise | None = None
+    x: Vectors,
+    params: Params,
+    config: MoEConfig,
+    token_mask: VectorMask | None = None,
+    noise: Noise | None = None,
+    mixture: Callable[..., Any] = mixture,
 ) -> Vectors:
-    """As the reference; inside `jit` a token whose router logits are not finite is treated as padding."""
-    _check(x, params, token_mask, noise)
-    return _moe(x, params, config, token_mask, noise)
-
-
-@checked
-def auxiliary_loss(
-    x: Vectors, params: Params, config: MoEConfig, token_mask: TokenMask | None = None, noise: Noise | None = None
-) -> Loss:
-    """As the reference. Beside `moe` in one `jit` the routing that both need is computed once."""
-    _check(x, params, token_mask, noise)
-    return _auxiliary_loss(x, params, config, token_mask, noise)
-
-
-@checked
-def moe_loads(
-    x: Vectors, params: Params, config: MoEConfig, token_mask: TokenMask | None = None, noise: Noise | None = None
-) -> Int[Any, "E"]:
-    """As the reference. Beside `moe` in one `jit` the routing that both need is computed once."""
-    _check(x, params, token_mask, noise)
-    return _moe_loads(x, params, config, token_mask, noise)
-
-
-@partial(jax.jit, static_argnames="config")
-def _moe(x: Vectors, params: Params, config: MoEConfig, token_mask: Any, noise: Any) -> Vectors:
+    """As the reference. `mixture` is `minillm.experts.mixture_jax.mixture` or another form of it."""
     rows, logits, real = router(x, params, token_mask, noise)
     routing = route(logits, config, real, params.get("selection_bias"))
-    capacity = config.capacity(len(rows))
-    out = mixture(rows, routing.gates, routing.experts, routing.kept, params["experts"], capacity)
+    out = mixture(rows, routing.gates, routing.experts, routing.kept, params["experts"])
     if "shared" in params:
         out = out + feed_forward(rows, params["shared"])
     return out.reshape(x.shape)
 
 
-@partial(jax.jit, static_argnames="config")
-def _auxiliary_loss(x: Vectors, params: Params, config: MoEConfig, token_mask: Any, noise: Any) -> Loss:
+@checked
+def auxiliary_loss(
+    x: Vectors, params: Params, config: MoEConfig, token_mask: VectorMask | None = None, noise: Noise | None = None
+) -> Loss:
+    """As the reference. Beside `moe` in one `jit` the routing that both need is computed once."""
     _, logits, real = router(x, params, token_mask, noise)
     experts = route(logits, config, real, params.get("selection_bias")).experts
     balance, z = load_balancing_loss(logits, experts, real), router_z_loss(logits, real)
-    return (config.balance_weight * balance + config.z_weight * z).astype(x.dtype)
+    return jnp.asarray(config.balance_weight * balance + config.z_weight * z, x.dtype)
 
 
-@partial(jax.jit, static_argnames="config")
-def _moe_loads(x: Vectors, params: Params, config: MoEConfig, token_mask: Any, noise: Any) -> Int[Any, "E"]:
+@checked
+def moe_loads(
+    x: Vectors, params: Params, config: MoEConfig, token_mask: VectorMask | None = None, noise: Noise | None = None
+) -> Loads:
+    """As the reference. Beside `moe` in one `jit` the routing that both need is computed once."""
     _, logits, real = router(x, params, token_mask, noise)
     experts = route(logits, config, real, params.get("selection_bias")).experts
     return expert_loads(experts, config.num_experts, real)
 
 
-def router(x: Vectors, params: Params, token_mask: Any = None, noise: Any = None) -> tuple[Any, Any, Any]:
-    """All tokens in one row, their logits, and which are real; the others are 0, so that no NaN of theirs spreads."""
+def router(
+    x: Vectors, params: Params, token_mask: VectorMask | None = None, noise: Noise | None = None
+) -> tuple[Rows, RouterLogits, TokenMask]:
+    """As the reference; a token that becomes padding becomes 0, so that no NaN spreads, nor 0 x NaN backwards."""
+    rows, real = as_rows(x, token_mask)
+    real = real_tokens(router_logits(rows, params, noise), real)
+    rows = jnp.where(real[:, None], rows, 0)
+    return rows, router_logits(rows, params, noise), real
+
+
+def as_rows(x: Vectors, token_mask: VectorMask | None = None) -> tuple[Rows, TokenMask]:
+    """As the reference."""
     rows = x.reshape(-1, x.shape[-1])
-    mask = jnp.ones(len(rows), bool) if token_mask is None else token_mask.reshape(-1)
-    rows = jnp.where(mask[:, None], rows, 0)
-    logits = _finite_linear(wide(rows), wide(params["router"]))
-    if noise is not None:
-        noise_logits = _finite_linear(wide(rows), wide(_noise_weights(params, logits, noise)))
-        logits = noisy_logits(logits, noise_logits, noise.astype(logits.dtype))
-    real = mask & jnp.isfinite(logits).all(-1)
-    return jnp.where(real[:, None], rows, 0), logits, real
+    real = jnp.ones(len(rows), bool) if token_mask is None else token_mask.reshape(-1)
+    return jnp.where(real[:, None], rows, 0), real
 
 
-@jax.custom_vjp
-def _finite_linear(x: Float[Any, "T D"], weight: Float[Any, "D E"]) -> Float[Any, "T E"]:
-    """`x @ weight`, through whose rows that are not finite nothing comes back: not the NaN that 0 x NaN would be."""
-    return x @ weight
-
-
-def _finite_linear_forward(x: Any, weight: Any) -> Any:
-    out = x @ weight
-    return out, (x, weight, jnp.isfinite(out).all(-1, keepdims=True))
-
-
-def _finite_linear_backward(saved: Any, g: Any) -> Any:
-    x, weight, finite = saved
-    g = jnp.where(finite, g, 0)
-    return jnp.where(finite, g @ weight.T, 0), jnp.where(finite, x, 0).T @ g
-
-
-_finite_linear.defvjp(_finite_linear_forward, _finite_linear_backward)
-
-
-def _check(x: Vectors, params: Params, token_mask: Any, noise: Any) -> None:
-    """Refuse logits that are not finite, where they are known."""
-    if not any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((x, params, token_mask, noise))):
-        _, logits, _ = router(x, params, token_mask, noise)
-        real_tokens(logits, None if token_mask is None else token_mask.reshape(-1))
-
-
-def _noise_weights(params: Params, logits: Any, noise: Noise) -> Any:
-    if "noise" not in params:
-        raise InputError('moe: there is noise, but no params["noise"] to scale it.')
-    if noise.shape != logits.shape:
-        raise InputError(f"moe: noise has shape {noise.shape}; of the router's logits it is {logits.shape}.")
-    return params["noise"]
+def router_logits(rows: Rows, params: Params, noise: Noise | None = None) -> RouterLogits:
+    """As the reference."""
+    logits = wide(rows) @ wide(params["router"])
+    if noise is None:
+        return logits
+    check_noise(params, noise, logits)
+    return noisy_logits(logits, wide(rows) @ wide(params["noise"]), noise.astype(logits.dtype))

@@ -4,30 +4,21 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
 
 from minillm.axes import checked, wide
 from minillm.config import MoEConfig
 from minillm.experts.balancing_vjp import load_balancing_loss_vjp, router_z_loss_vjp
 from minillm.experts.gates_vjp import noisy_logits_vjp, router_gates_vjp
 from minillm.experts.mixture_vjp import feed_forward_vjp, mixture_vjp
-from minillm.experts.moe import (
-    Loss,
-    Noise,
-    Params,
-    TokenMask,
-    Vectors,
-    _noise_weights,
-    _rows,
-    init_moe_params,  # noqa: F401  for the examples
-)
+from minillm.experts.moe import as_rows, init_moe_params  # noqa: F401  the latter for the examples
 from minillm.experts.routing import route
+from minillm.experts.shared import Loss, Noise, Params, RouterLogits, Rows, VectorMask, Vectors, check_noise
 from minillm.layers.linear_vjp import linear_vjp
 
 
 @checked
 def moe_vjp(
-    x: Vectors, params: Params, config: MoEConfig, token_mask: TokenMask | None = None, noise: Noise | None = None
+    x: Vectors, params: Params, config: MoEConfig, token_mask: VectorMask | None = None, noise: Noise | None = None
 ) -> tuple[Vectors, Callable[[Vectors], tuple[Vectors, Params]]]:
     """`moe` and its gradient, in the form of `jax.vjp`: its steps, backwards.
 
@@ -41,8 +32,8 @@ def moe_vjp(
     >>> dparams["router"].shape
     (3, 4)
     """
-    rows, real = _rows(x, token_mask)
-    logits, logits_back = _logits_vjp(rows, params, noise)
+    rows, real = as_rows(x, token_mask)
+    logits, logits_back = router_logits_vjp(rows, params, noise)
     routing = route(logits, config, real, params.get("selection_bias"))
     _, gates_back = router_gates_vjp(logits, routing.experts, config)
     out, mixture_back = mixture_vjp(rows, routing.gates, routing.experts, routing.kept, params["experts"])
@@ -67,7 +58,7 @@ def moe_vjp(
 
 @checked
 def auxiliary_loss_vjp(
-    x: Vectors, params: Params, config: MoEConfig, token_mask: TokenMask | None = None, noise: Noise | None = None
+    x: Vectors, params: Params, config: MoEConfig, token_mask: VectorMask | None = None, noise: Noise | None = None
 ) -> tuple[Loss, Callable[[Loss], tuple[Vectors, Params]]]:
     """`auxiliary_loss` and its gradient: the sum of both losses', back through the router. The experts get 0.
 
@@ -77,8 +68,8 @@ def auxiliary_loss_vjp(
     >>> bool(np.any(dparams["router"])), bool(np.any(dparams["experts"]["up"]))
     (True, False)
     """
-    rows, real = _rows(x, token_mask)
-    logits, logits_back = _logits_vjp(rows, params, noise)
+    rows, real = as_rows(x, token_mask)
+    logits, logits_back = router_logits_vjp(rows, params, noise)
     experts = route(logits, config, real, params.get("selection_bias")).experts
     balance, balance_back = load_balancing_loss_vjp(logits, experts, real)
     z, z_back = router_z_loss_vjp(logits, real)
@@ -96,22 +87,29 @@ def _to_input(dx: Any, real: Any, x: Vectors) -> Vectors:
     return np.where(real[:, None], dx, 0).astype(x.dtype).reshape(x.shape)
 
 
-def _logits_vjp(rows: Float[Any, "T D"], params: Params, noise: Noise | None) -> tuple[Any, Callable[..., Any]]:
-    """`_logits` and its gradient by the rows, and by the router and the noise's weights as a dict."""
+def router_logits_vjp(
+    rows: Rows, params: Params, noise: Noise | None = None
+) -> tuple[RouterLogits, Callable[[RouterLogits], tuple[Rows, Params]]]:
+    """`router_logits` and its gradient by the rows, and by the router and the noise's weights as a dict.
+
+    >>> router_logits_vjp(np.ones((1, 2)), {"router": np.eye(2)})[1](np.array([[1.0, 0.0]]))
+    (array([[1., 0.]]), {'router': array([[1., 0.], [1., 0.]])})
+    """
     logits, router_back = linear_vjp(wide(rows), wide(params["router"]))
     if noise is not None:
-        noise_logits, noise_back = linear_vjp(wide(rows), _noise_weights(params, logits, noise))
-        logits, shake_back = noisy_logits_vjp(logits, noise_logits, noise)
+        check_noise(params, noise, logits)
+        noise_logits, noise_back = linear_vjp(wide(rows), wide(params["noise"]))
+        logits, noisy_back = noisy_logits_vjp(logits, noise_logits, noise)
 
-    def vjp(g: Any) -> tuple[Any, Params]:
-        found = {"noise": _zeros(params["noise"])} if "noise" in params else {}
-        through_noise = 0
+    def vjp(g: RouterLogits) -> tuple[Rows, Params]:
+        dparams = {"noise": _zeros(params["noise"])} if "noise" in params else {}
+        dx_noise = 0
         if noise is not None:
-            g, dnoise_logits = shake_back(g)
-            through_noise, dnoise = noise_back(dnoise_logits)
-            found["noise"] = dnoise.astype(params["noise"].dtype)
+            g, dnoise_logits = noisy_back(g)
+            dx_noise, dnoise = noise_back(dnoise_logits)
+            dparams["noise"] = dnoise.astype(params["noise"].dtype)
         dx, drouter = router_back(g)
-        return dx + through_noise, {**found, "router": drouter.astype(params["router"].dtype)}
+        return dx + dx_noise, {**dparams, "router": drouter.astype(params["router"].dtype)}
 
     return logits, vjp
 

@@ -2,42 +2,39 @@
 
 Either each token chooses its k best experts, in one step for all tokens (`choose_experts`), or each expert its best
 tokens (`expert_choice`). Ties go to the lower index. An expert with a capacity is full after so many tokens; what
-comes later is dropped (`within_capacity`). Padding, where `token_mask` is False, is sent nowhere and takes no room.
-How much a chosen expert counts is `minillm.experts.gates`.
+comes later is dropped (`within_capacity`). Padding, where `token_mask` is False, goes to no expert and uses up no
+capacity. How much a chosen expert counts is `minillm.experts.gates`.
 """
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool
 
 from minillm.axes import checked, wide
 from minillm.config import MoEConfig
-from minillm.errors import InputError
 from minillm.experts.gates import router_gates
+from minillm.experts.shared import (
+    Experts,
+    Kept,
+    RouterLogits,
+    Routing,
+    SelectionBias,
+    TokenMask,
+    check_capacity,
+    check_choices,
+    check_finite,
+    check_router,
+)
 from minillm.layers.softmax import softmax
-
-RouterLogits = Float[Any, "T E"]
-Experts = Int[Any, "T k"]
-Gates = Float[Any, "T k"]
-Kept = Bool[Any, "T k"]
-TokenMask = Bool[Any, "T"]
-
-
-class Routing(NamedTuple):
-    """Where T tokens go. Where experts choose, k is E: every expert stands in every row, and most are not kept."""
-
-    experts: Experts  # each token's choices, the best first
-    gates: Gates  # what the output of each is multiplied by; 0 where it is not kept
-    kept: Kept  # False for padding, and where the expert was full
 
 
 @checked
-def choose_experts(router_logits: RouterLogits, k: int, selection_bias: Float[Any, "E"] | None = None) -> Experts:
+def choose_experts(router_logits: RouterLogits, k: int, selection_bias: SelectionBias | None = None) -> Experts:
     """The k experts of each token with the largest logits, the largest first.
 
-    A `selection_bias` is added to the shares that choose, never to the gates: it makes an expert more or less popular
-    without changing what it counts where it is chosen (Wang et al. 2024, as in DeepSeek-V3; their affinities are
+    A `selection_bias` is added to the probabilities that choose, never to the gates: it makes an expert more or less
+    popular without changing what it counts where it is chosen ([Wang2024], as in [DeepSeek2024]; their affinities are
     sigmoids, ours the softmax).
 
     >>> choose_experts(np.array([[0.0, 2.0, 2.0, 1.0]]), 2)
@@ -47,15 +44,15 @@ def choose_experts(router_logits: RouterLogits, k: int, selection_bias: Float[An
     """
     check_choices(k, router_logits.shape[-1])
     real_tokens(router_logits)
-    scores = router_logits if selection_bias is None else softmax(wide(router_logits)) + selection_bias
+    scores = router_logits if selection_bias is None else softmax(wide(router_logits)) + wide(selection_bias)
     return np.argsort(-scores, axis=-1, kind="stable")[:, :k].astype(np.int32)
 
 
 @checked
 def within_capacity(experts: Experts, num_experts: int, capacity: int, token_mask: TokenMask | None = None) -> Kept:
-    """Which choices find room where an expert takes at most `capacity` tokens.
+    """Which choices are kept where an expert takes at most `capacity` tokens.
 
-    In Switch's order of priority: the first choices of all tokens come before all second choices, and among equals the
+    In the order of [Fedus2021]: the first choices of all tokens come before all second choices, and among equals the
     earlier token; so it is the later tokens that are dropped.
 
     >>> within_capacity(np.array([[0, 1], [0, 1], [1, 0]]), num_experts=2, capacity=2)
@@ -65,22 +62,22 @@ def within_capacity(experts: Experts, num_experts: int, capacity: int, token_mas
     """
     check_capacity(capacity)
     T, k = experts.shape
-    kept, room = np.zeros((T, k), bool), np.full(num_experts, capacity)
+    kept, taken = np.zeros((T, k), bool), np.zeros(num_experts, int)
     for choice in range(k):
         for token in range(T):
             expert = experts[token, choice]
-            if room[expert] > 0 and (token_mask is None or token_mask[token]):
+            if taken[expert] < capacity and (token_mask is None or token_mask[token]):
                 kept[token, choice] = True
-                room[expert] -= 1
+                taken[expert] += 1
     return kept
 
 
 @checked
 def expert_choice(router_logits: RouterLogits, capacity: int, token_mask: TokenMask | None = None) -> Bool[Any, "T E"]:
-    """Where experts choose: True where an expert takes a token, each the `capacity` tokens with its largest shares.
+    """Where experts choose: True where an expert takes a token, each the `capacity` tokens most probable for it.
 
-    (Zhou et al. 2022.) Every expert is full, unless the tokens run out, and nothing needs balancing; but a token may
-    get many experts or none, and an expert looks at all tokens, later ones too: not for a model that generates.
+    [Zhou2022]. Every expert is full, unless the tokens run out, and nothing needs balancing; but a token may get many
+    experts or none, and an expert looks at all tokens, later ones too: not for a model that generates.
 
     >>> expert_choice(np.log(np.array([[1.0, 3.0], [2.0, 2.0], [3.0, 1.0]])), 1)
     array([[False,  True],
@@ -90,8 +87,8 @@ def expert_choice(router_logits: RouterLogits, capacity: int, token_mask: TokenM
     T, E = router_logits.shape
     check_capacity(capacity, T)
     real = real_tokens(router_logits, token_mask)
-    shares = softmax(wide(np.where(real[:, None], router_logits, 0)))
-    best = np.argsort(-np.where(real[:, None], shares, -1), axis=0, kind="stable")[:capacity]
+    probabilities = softmax(wide(np.where(real[:, None], router_logits, 0)))
+    best = np.argsort(-np.where(real[:, None], probabilities, -1), axis=0, kind="stable")[:capacity]
     taken = np.zeros((T, E), bool)
     np.put_along_axis(taken, best, True, axis=0)
     return taken & real[:, None]
@@ -102,7 +99,7 @@ def route(
     router_logits: RouterLogits,
     config: MoEConfig,
     token_mask: TokenMask | None = None,
-    selection_bias: Float[Any, "E"] | None = None,
+    selection_bias: SelectionBias | None = None,
 ) -> Routing:
     """Send every token where `config` says.
 
@@ -111,8 +108,7 @@ def route(
     ([[1], [0]], [[0.75], [0.0]], [[True], [False]])
     """
     T, E = router_logits.shape
-    if config.num_experts != E:
-        raise InputError(f"routing: the router's logits are for {E} experts, and config for {config.num_experts}.")
+    check_router(E, config)
     real, capacity = real_tokens(router_logits, token_mask), config.capacity(T)
     logits = np.where(real[:, None], router_logits, 0)
     if config.choice == "expert":
@@ -127,40 +123,13 @@ def route(
 
 
 def real_tokens(router_logits: RouterLogits, token_mask: TokenMask | None = None) -> TokenMask:
-    """The tokens that are no padding; refuses those whose logits are no numbers.
+    """The tokens that are not padding; an error where their logits are not finite.
 
     >>> real_tokens(np.array([[1.0, np.nan]]))
     Traceback (most recent call last):
     minillm.errors.InputError: routing: the router's logits of token 0 are not all finite; is the model diverging?
     """
+    finite = np.isfinite(router_logits).all(-1)
     real = np.ones(len(router_logits), bool) if token_mask is None else token_mask
-    bad = real & ~np.isfinite(router_logits).all(-1)
-    if bad.any():
-        raise InputError(
-            f"routing: the router's logits of token {np.argmax(bad)} are not all finite; is the model diverging?"
-        )
+    check_finite(real, finite)
     return real
-
-
-def check_choices(k: int, num_experts: int) -> None:
-    """Refuse more choices than there are experts.
-
-    >>> check_choices(3, 2)
-    Traceback (most recent call last):
-    minillm.errors.InputError: routing: k is 3 of 2 experts; it must be from 1 to 2.
-    """
-    if not 1 <= k <= num_experts:
-        raise InputError(f"routing: k is {k} of {num_experts} experts; it must be from 1 to {num_experts}.")
-
-
-def check_capacity(capacity: int, num_tokens: int | None = None) -> None:
-    """Refuse an expert without room, or one that is to take more tokens than there are.
-
-    >>> check_capacity(0)
-    Traceback (most recent call last):
-    minillm.errors.InputError: routing: capacity is 0; an expert must take at least 1 token.
-    """
-    if capacity < 1:
-        raise InputError(f"routing: capacity is {capacity}; an expert must take at least 1 token.")
-    if num_tokens is not None and capacity > num_tokens:
-        raise InputError(f"routing: each expert is to take {capacity} of {num_tokens} tokens; there are too few.")

@@ -1,7 +1,7 @@
 """Experts without a capacity: each works on just the rows that it got, however many those are.
 
-The rows that an expert got lie together, and one product is made of them and its weights. So the time grows with the
-choices that were made, not with the number of experts, and nothing is dropped (Gale et al. 2022). A TPU does this in
+The rows that an expert got are stored together, and one product is made of them and its weights. So the time grows with
+the choices that were made, not with the number of experts, and nothing is dropped [Gale2022]. A TPU does this in
 one operation, `jax.lax.ragged_dot`, and an NVIDIA GPU in one kernel of ours, as there that operation multiplies every
 row by the weights of all experts. A CPU takes for it as long as for ten dense products; there a loop goes over the
 experts. A compiled product has a fixed number of rows, so an expert's rows are cut into chunks of a few sizes, and
@@ -14,37 +14,32 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Bool, Float, Int
 
 from minillm.axes import wide
 from minillm.devices import stands_undivided
 from minillm.experts.fast.grouped_matmul_pallas import grouped_matmul
 from minillm.experts.fast.row_layout import chunked, in_order
+from minillm.experts.shared import Experts, Gates, Kept, Rows, Weights
 from minillm.layers.activations_jax import gelu, silu
 
-Weights = dict[str, Any]
-Vectors = Float[Any, "T D"]
-Gates = Float[Any, "T k"]
-Experts = Int[Any, "T k"]
-Kept = Bool[Any, "T k"]
 Product = Callable[[Any, Any], Any]  # of rows and weights
 
 
 @jax.custom_vjp
-def dropless(x: Vectors, gates: Gates, experts: Experts, kept: Kept, weights: Weights) -> Vectors:
+def dropless(x: Rows, gates: Gates, experts: Experts, kept: Kept, weights: Weights) -> Rows:
     """`minillm.experts.mixture.mixture`, in time that grows with the choices that are kept."""
     return _forward(x, gates, experts, kept, weights)[0]
 
 
-def _forward(x: Vectors, gates: Gates, experts: Experts, kept: Kept, weights: Weights) -> Any:
+def _forward(x: Rows, gates: Gates, experts: Experts, kept: Kept, weights: Weights) -> Any:
     arguments = (x, gates, experts, kept, weights)
-    at_once = {name: partial(_forward_at_once, grouped) for name, grouped in _grouped_products(x.dtype).items()}
+    at_once = {name: partial(forward_at_once, grouped) for name, grouped in _grouped_products(x.dtype).items()}
     out, widened = jax.lax.platform_dependent(*arguments, cpu=_forward_by_chunks, **at_once)
     return out, (*arguments, widened)
 
 
-def _backward(saved: Any, g: Vectors) -> Any:
-    at_once = {name: partial(_backward_at_once, grouped) for name, grouped in _grouped_products(g.dtype).items()}
+def _backward(saved: Any, g: Rows) -> Any:
+    at_once = {name: partial(backward_at_once, grouped) for name, grouped in _grouped_products(g.dtype).items()}
     dx, dgates, dweights = jax.lax.platform_dependent(*saved, g, cpu=_backward_by_chunks, **at_once)
     return dx, dgates, None, None, dweights
 
@@ -87,32 +82,34 @@ def _activation(widened: dict[str, Any]) -> Any:
 
 
 def _grouped_products(dtype: Any) -> dict[str, Callable[..., Any]]:
-    """What multiplies rows and the weights of their experts, by platform: our kernel where it can stand."""
+    """What multiplies rows and the weights of their experts, by platform: our kernel where it can run."""
     kernel = {"cuda": grouped_matmul} if dtype.itemsize <= 4 and stands_undivided("cuda") else {}
     return {**kernel, "default": jax.lax.ragged_dot}
 
 
-def _forward_at_once(
-    grouped: Callable[..., Any], x: Vectors, gates: Gates, experts: Experts, kept: Kept, weights: Weights
+def forward_at_once(
+    grouped: Callable[..., Any], x: Rows, gates: Gates, experts: Experts, kept: Kept, weights: Weights
 ) -> Any:
+    """The output, and what the backward pass needs; `grouped` multiplies rows in order, weights, loads."""
     layout, loads = in_order(experts, kept, len(weights["down"]))
     y, widened = _expert(lambda rows, weight: grouped(rows, weight, loads), layout.rows_of(x), weights)
     return layout.gated_sum_of(y, gates, x.dtype), widened
 
 
-def _backward_at_once(
+def backward_at_once(
     grouped: Callable[..., Any],
-    x: Vectors,
+    x: Rows,
     gates: Gates,
     experts: Experts,
     kept: Kept,
     weights: Weights,
     widened: dict[str, Any],
-    g: Vectors,
+    g: Rows,
 ) -> Any:
+    """Gradients by x, gates and weights."""
     layout, loads = in_order(experts, kept, len(weights["down"]))
     rows, g_rows, gate_rows = layout.rows_of(x), layout.rows_of(g), layout.gates_of(gates)
-    used = (layout.token < len(x))[:, None]  # what a grouped product leaves in rows of no expert is not said
+    used = (layout.token < len(x))[:, None]  # a grouped product may leave anything in rows of no expert
     widened = {name: jnp.where(used, each, 0) for name, each in widened.items()}
     drows, dgates, dweights = _expert_backward(
         lambda rows, weight: grouped(rows, weight, loads), rows, widened, gate_rows, g_rows, weights
@@ -123,14 +120,14 @@ def _backward_at_once(
 # Chunk by chunk, on a CPU.
 
 
-def _forward_by_chunks(x: Vectors, gates: Gates, experts: Experts, kept: Kept, weights: Weights) -> Any:
+def _forward_by_chunks(x: Rows, gates: Gates, experts: Experts, kept: Kept, weights: Weights) -> Any:
     layout, chunks = chunked(experts, kept, len(weights["down"]))
     rows, F = layout.rows_of(x), weights["down"].shape[1]
 
     def chunk(size: int, expert: Any, first: Any, _: Any, written: Any) -> Any:
         y, widened = written
-        found, found_widened = _expert(jnp.matmul, _cut(rows, first, size), _of(weights, expert))
-        return _put(y, found, first), {name: _put(widened[name], found_widened[name], first) for name in widened}
+        own, own_widened = _expert(jnp.matmul, _cut(rows, first, size), _of(weights, expert))
+        return _put(y, own, first), {name: _put(widened[name], own_widened[name], first) for name in widened}
 
     unwritten = jnp.zeros((len(rows), F), x.dtype)
     widened = {name: unwritten for name in ("gate", "up") if name in weights}
@@ -139,7 +136,7 @@ def _forward_by_chunks(x: Vectors, gates: Gates, experts: Experts, kept: Kept, w
 
 
 def _backward_by_chunks(
-    x: Vectors, gates: Gates, experts: Experts, kept: Kept, weights: Weights, widened: dict[str, Any], g: Vectors
+    x: Rows, gates: Gates, experts: Experts, kept: Kept, weights: Weights, widened: dict[str, Any], g: Rows
 ) -> Any:
     layout, chunks = chunked(experts, kept, len(weights["down"]))
     rows, g_rows, gate_rows = layout.rows_of(x), layout.rows_of(g), layout.gates_of(gates)
@@ -150,9 +147,9 @@ def _backward_by_chunks(
         gate = jnp.where(
             jnp.arange(size, dtype=jnp.int32) < length, _cut(gate_rows, first, size), 0
         )  # rows behind are another's
-        found = _expert_backward(jnp.matmul, row, wide_row, gate, g_row, _of(weights, expert))
-        dweights = {name: dweights[name].at[expert].add(found[2][name]) for name in dweights}
-        return _put(drows, found[0], first), _put(dgates, found[1], first), dweights
+        drow, dgate, dweight = _expert_backward(jnp.matmul, row, wide_row, gate, g_row, _of(weights, expert))
+        dweights = {name: dweights[name].at[expert].add(dweight[name]) for name in dweights}
+        return _put(drows, drow, first), _put(dgates, dgate, first), dweights
 
     nothing = jax.tree.map(jnp.zeros_like, (rows, wide(gate_rows), weights))
     drows, dgates, dweights = chunks.each(chunk, nothing)

@@ -1,9 +1,9 @@
 """The products of experts as one kernel for an NVIDIA GPU: each row with the weights of its own expert, and no others.
 
-Rows lie expert after expert, `loads[e]` of them for expert e, as `jax.lax.ragged_dot` takes them; but that multiplies
-every row by the weights of all experts there. A program of ours makes one tile of the output: some rows of one expert
-times some columns of its weights. A tile of rows that two experts share is visited for each, and each writes its own
-rows. So the work is that of one dense product, and a few rows more for every expert.
+Rows are stored expert after expert, `loads[e]` of them for expert e, as `jax.lax.ragged_dot` takes them; but that
+multiplies every row by the weights of all experts there. A program of ours makes one tile of the output: some rows of
+one expert times some columns of its weights. A tile of rows that two experts share is visited for each, and each writes
+its own rows. So the work is that of one dense product, and a few rows more for every expert.
 """
 
 from functools import partial
@@ -28,7 +28,7 @@ _STAGES = 4  # reads that are under way while one is multiplied
 
 @partial(jax.custom_vjp, nondiff_argnums=(3,))
 def grouped_matmul(rows: Rows, weights: Weights, loads: Loads, interpret: bool = False) -> Products:
-    """Row by row `rows @ weights[expert of the row]`; rows behind those of the last expert are not said.
+    """Row by row `rows @ weights[expert of the row]`; rows behind those of the last expert may hold anything.
 
     Sums are kept in float32. `interpret` runs the kernel's steps as ordinary operations, on any device.
     """
@@ -118,7 +118,7 @@ def _visits(loads: Loads, num_rows: int, size: int) -> tuple[Any, Any, Any, Any]
 
 
 def _tile_rows(num_rows: int, num_experts: int) -> int:
-    """A power of two, of which an expert's even share fills two or more, between 16 and 128."""
+    """A power of two, of which an expert's even load fills two or more, between 16 and 128."""
     size = _LEAST
     while size < _MOST and 4 * size * num_experts <= num_rows:
         size *= 2

@@ -1,7 +1,7 @@
-"""Where in memory the rows of each expert lie: one row for every choice that is kept.
+"""The order of experts' rows in memory: one row for every choice that is kept.
 
-On a CPU the rows of an expert are worked on in chunks of a few fixed sizes. Chunks lie in the order in which they are
-worked on: what one that is not full writes behind its end is written over by the next, and no room goes to padding.
+On a CPU the rows of an expert are worked on in chunks of a few fixed sizes. Chunks are stored in the order of work:
+what one that is not full writes behind its end is overwritten by the next, so no memory is spent on padding.
 """
 
 import math
@@ -10,15 +10,22 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 
 from minillm.axes import wide
-from minillm.experts.routing_jax import places_in_groups
+from minillm.experts.shared import Experts, Gates, Kept, Loads, Rows
 
-Experts = Int[Any, "T k"]
-Kept = Bool[Any, "T k"]
-
-_SIZES = (1 / 4, 1 / 2, 3 / 4, 7 / 8, 1, 9 / 8, 5 / 4, 3 / 2, 2)  # of chunks, in even shares of an expert
+_SIZES = (
+    1 / 4,
+    1 / 2,
+    3 / 4,
+    7 / 8,
+    1,
+    9 / 8,
+    5 / 4,
+    3 / 2,
+    2,
+)  # of chunks, over the rows that an expert gets if loads are even
 _GRAIN = 8  # sizes are multiples of it
 
 
@@ -28,11 +35,11 @@ class Layout(NamedTuple):
     row: Int[Any, "T k"]  # of each choice; one behind the last where it is not kept
     token: Int[Any, "rows"]  # of each row; one behind the last where it holds none
 
-    def rows_of(self, x: Float[Any, "T D"]) -> Float[Any, "rows D"]:
+    def rows_of(self, x: Rows) -> Float[Any, "rows D"]:
         """Each row's token."""
         return x.at[self.token].get(mode="fill", fill_value=0)
 
-    def gates_of(self, gates: Float[Any, "T k"]) -> Float[Any, "rows"]:
+    def gates_of(self, gates: Gates) -> Float[Any, "rows"]:
         """Each row's gate."""
         return jnp.zeros(self.token.shape, gates.dtype).at[self.row].set(gates, mode="drop")
 
@@ -40,14 +47,14 @@ class Layout(NamedTuple):
         """Each choice's row, 0 where it is not kept."""
         return rows.at[self.row].get(mode="fill", fill_value=0)
 
-    def sum_of(self, rows: Float[Any, "rows D"], dtype: Any) -> Float[Any, "T D"]:
+    def sum_of(self, rows: Float[Any, "rows D"], dtype: Any) -> Rows:
         """The sum of each token's rows."""
         return jnp.sum(wide(self.choices_of(rows)), axis=1).astype(dtype)
 
-    def gated_sum_of(self, rows: Float[Any, "rows D"], gates: Float[Any, "T k"], dtype: Any) -> Float[Any, "T D"]:
+    def gated_sum_of(self, rows: Float[Any, "rows D"], gates: Gates, dtype: Any) -> Rows:
         """The sum of each token's rows, each times its gate."""
-        found = wide(self.choices_of(rows))
-        return jnp.sum(found * gates[..., None].astype(found.dtype), axis=1).astype(dtype)
+        choices = wide(self.choices_of(rows))
+        return jnp.sum(choices * gates[..., None].astype(choices.dtype), axis=1).astype(dtype)
 
 
 class Chunks(NamedTuple):
@@ -79,7 +86,7 @@ class Chunks(NamedTuple):
         return state
 
 
-def in_order(experts: Experts, kept: Kept, num_experts: int) -> tuple[Layout, Int[Any, "E"]]:
+def in_order(experts: Experts, kept: Kept, num_experts: int) -> tuple[Layout, Loads]:
     """Expert after expert; and how many rows each has."""
     experts = experts.astype(jnp.int32)
     places, loads = _queues(experts, kept, num_experts)
@@ -109,18 +116,27 @@ def chunked(experts: Experts, kept: Kept, num_experts: int) -> tuple[Layout, Chu
     whole_firsts = (whole_ends - whole) * largest
     rest_firsts = jnp.zeros_like(firsts).at[order].set(firsts, unique_indices=True) - in_whole
     starts = jnp.where(places < in_whole[experts], whole_firsts[experts], rest_firsts[experts])
-    return _layout(starts + places, kept, experts.size + largest), chunks  # room for what the last writes behind
+    return _layout(starts + places, kept, experts.size + largest), chunks  # the last one may write behind its end
 
 
-def in_rooms(experts: Experts, kept: Kept, num_experts: int, capacity: int) -> Layout:
-    """Each expert's rows in a room of their own, which holds `capacity` of them."""
+def in_buffers(experts: Experts, kept: Kept, num_experts: int, capacity: int) -> Layout:
+    """Each expert's rows in a buffer of their own, which holds `capacity` of them."""
     experts = experts.astype(jnp.int32)
     places, _ = _queues(experts, kept, num_experts)
     row = experts * capacity + places
     return _layout(row, kept & (places < capacity), num_experts * capacity)
 
 
-def _queues(experts: Experts, kept: Kept, num_experts: int) -> tuple[Int[Any, "T k"], Int[Any, "E"]]:
+def places_in_groups(groups: Int[Any, "A"], num_groups: int) -> Int[Any, "A"]:
+    """How many earlier entries are of the same group."""
+    order = jnp.argsort(groups, stable=True)
+    in_order = groups[order]
+    first = jnp.searchsorted(in_order, jnp.arange(num_groups, dtype=groups.dtype)).astype(jnp.int32)
+    places = jnp.arange(len(groups), dtype=jnp.int32) - first[in_order]
+    return jnp.zeros_like(places).at[order].set(places, unique_indices=True)
+
+
+def _queues(experts: Experts, kept: Kept, num_experts: int) -> tuple[Int[Any, "T k"], Loads]:
     """Of each choice its place among the kept ones of its expert, and how many of those there are."""
     group = jnp.where(kept, experts, num_experts).reshape(-1)
     places = places_in_groups(group, num_experts + 1).reshape(experts.shape)
@@ -135,7 +151,7 @@ def _layout(row: Int[Any, "T k"], kept: Kept, num_rows: int) -> Layout:
 
 
 def _chunk_sizes(shape: tuple[int, ...], num_experts: int) -> tuple[int, ...]:
-    """Multiples of the grain around an expert's even share; none larger than all tokens."""
+    """Multiples of the grain around an expert's even load; none larger than all tokens."""
     T, k = shape
-    share, most = T * k / num_experts, -(-T // _GRAIN) * _GRAIN
-    return tuple(sorted({min(math.ceil(share * size / _GRAIN) * _GRAIN, most) for size in _SIZES}))
+    even, most = T * k / num_experts, -(-T // _GRAIN) * _GRAIN
+    return tuple(sorted({min(math.ceil(even * size / _GRAIN) * _GRAIN, most) for size in _SIZES}))
