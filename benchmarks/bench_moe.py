@@ -19,7 +19,7 @@ import numpy as np
 from minillm.config import MoEConfig
 from minillm.experts import moe as reference
 from minillm.experts import moe_vjp
-from minillm.experts.moe_jax import moe
+from minillm.experts.fast.choose import moe
 from minillm.layers import mlp_vjp
 from minillm.layers.mlp_jax import swiglu
 

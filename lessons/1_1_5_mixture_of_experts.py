@@ -241,8 +241,9 @@ lesson.claims.decide(
 from functools import partial
 
 from minillm.experts.balancing_jax import expert_loads, load_balancing_loss, update_selection_bias
+from minillm.experts.fast import choose
+from minillm.experts.fast.choose import mixture as jax_mixture
 from minillm.experts.gates_jax import noisy_logits
-from minillm.experts.mixture_jax import mixture as jax_mixture
 from minillm.experts.routing_jax import route as jax_route
 from minillm.layers.losses_jax import cross_entropy
 from minillm.layers.mlp_jax import mlp
@@ -771,7 +772,7 @@ whole = jax.tree.map(lambda w: jnp.asarray(0.02 * w, jnp.float32), whole)
 half = {"gate": whole["gate"][:, :1024], "up": whole["up"][:, :1024], "down": whole["down"][:1024]}
 dense_layer = jax.jit(lambda x, params: swiglu(x, **params))
 layers = {
-    "8 experts of 512, 2 work": (jax.jit(lambda x, params: jax_moe.moe(x, params, MoEConfig(8))), eight),
+    "8 experts of 512, 2 work": (jax.jit(lambda x, params: choose.moe(x, params, MoEConfig(8))), eight),
     "dense, width 4096": (dense_layer, whole),
     "dense, width 1024": (dense_layer, half),
 }

@@ -37,7 +37,7 @@ TWINS = (
         gradient=("router_logits", "noise_logits"),
     ),
 )
-ALONE = {"softmax_gates_naive": "a form kept for teaching; tests/experts/test_moe.py holds it to softmax_gates"}
+ALONE = {"softmax_gates_naive": "a form kept for teaching; tests/experts/test_gates.py holds it to softmax_gates"}
 
 
 @law(softmax_gates, given=chosen())

@@ -43,11 +43,16 @@ TWINS = (
     Twin(feed_forward, given=feed_forward_problems(), gradient=("x", "weights"), float32=2e-6),
     Twin(mixture, given=mixture_problems(), gradient=("x", "gates", "weights"), float32=4e-6),
 )
-LAYOUT = "how the twin lays out rows; held through mixture"
+FORM = "a form of mixture, or a step of one; tests/experts/test_fast_forms.py holds each form to mixture"
 ALONE = {
-    "check_experts": "refuses arguments; tests/experts/test_moe.py reads what both sides say",
-    "fast.row_layout.in_order": LAYOUT,
-    "fast.row_layout.chunked": LAYOUT,
-    "fast.row_layout.in_rooms": LAYOUT,
-    "fast.grouped.dropless": LAYOUT,
+    "expert_of": "takes one slice of each array; held through mixture",
+    "fast.choose.mixture": FORM,
+    "fast.buffers.buffered": FORM,
+    "fast.grouped.dropless": FORM,
+    "fast.grouped.forward_at_once": FORM,
+    "fast.grouped.backward_at_once": FORM,
+    "fast.row_layout.in_order": FORM,
+    "fast.row_layout.chunked": FORM,
+    "fast.row_layout.in_buffers": FORM,
+    "fast.row_layout.places_in_groups": FORM,
 }

@@ -6,8 +6,10 @@ import jax
 from flax import nnx
 
 from minillm.config import MoEConfig
+from minillm.experts.fast.choose import moe
 from minillm.experts.moe import init_moe_params
-from minillm.experts.moe_jax import Loss, Noise, Params, TokenMask, Vectors, auxiliary_loss, moe
+from minillm.experts.moe_jax import auxiliary_loss
+from minillm.experts.shared import Loss, Noise, Params, VectorMask, Vectors
 from minillm.layers.draws_flax import draws
 from minillm.parameters import role_of
 
@@ -42,11 +44,11 @@ class MoE(nnx.Module):
         layer.params = _variables(params)
         return layer
 
-    def __call__(self, x: Vectors, token_mask: TokenMask | None = None, noise: Noise | None = None) -> Vectors:
+    def __call__(self, x: Vectors, token_mask: VectorMask | None = None, noise: Noise | None = None) -> Vectors:
         """As `moe`."""
         return moe(x, nnx.as_pure(self.params), self.config, token_mask, noise)
 
-    def auxiliary_loss(self, x: Vectors, token_mask: TokenMask | None = None, noise: Noise | None = None) -> Loss:
+    def auxiliary_loss(self, x: Vectors, token_mask: VectorMask | None = None, noise: Noise | None = None) -> Loss:
         """As `auxiliary_loss`, of the same arguments: add it to the loss that is trained."""
         return auxiliary_loss(x, nnx.as_pure(self.params), self.config, token_mask, noise)
 

@@ -44,7 +44,9 @@ TWINS = (
 OTHER_DEVICES = "one device has no exchange; tests/experts/test_expert_parallel.py holds it to moe"
 ALONE = {
     "init_moe_params": "draws from a NumPy generator; both sides use the tree it makes",
-    "router": "a step of moe that the experts on many devices share; held through moe",
+    "router": "the first steps of moe; held through it",
+    "as_rows": "a step of router",
+    "router_logits": "a step of router",
     "fast.choose.moe": "chooses a form; held through the transformer and tests/experts/test_expert_parallel.py",
     "fast.expert_parallel.expert_parallel_moe": OTHER_DEVICES,
     "fast.expert_parallel.expert_shardings": OTHER_DEVICES,

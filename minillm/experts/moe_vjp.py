@@ -33,7 +33,7 @@ def moe_vjp(
     (3, 4)
     """
     rows, real = as_rows(x, token_mask)
-    logits, logits_back = router_logits_vjp(rows, params, noise)
+    logits, logits_back = _router_logits_vjp(rows, params, noise)
     routing = route(logits, config, real, params.get("selection_bias"))
     _, gates_back = router_gates_vjp(logits, routing.experts, config)
     out, mixture_back = mixture_vjp(rows, routing.gates, routing.experts, routing.kept, params["experts"])
@@ -69,7 +69,7 @@ def auxiliary_loss_vjp(
     (True, False)
     """
     rows, real = as_rows(x, token_mask)
-    logits, logits_back = router_logits_vjp(rows, params, noise)
+    logits, logits_back = _router_logits_vjp(rows, params, noise)
     experts = route(logits, config, real, params.get("selection_bias")).experts
     balance, balance_back = load_balancing_loss_vjp(logits, experts, real)
     z, z_back = router_z_loss_vjp(logits, real)
@@ -87,14 +87,10 @@ def _to_input(dx: Any, real: Any, x: Vectors) -> Vectors:
     return np.where(real[:, None], dx, 0).astype(x.dtype).reshape(x.shape)
 
 
-def router_logits_vjp(
+def _router_logits_vjp(
     rows: Rows, params: Params, noise: Noise | None = None
 ) -> tuple[RouterLogits, Callable[[RouterLogits], tuple[Rows, Params]]]:
-    """`router_logits` and its gradient by the rows, and by the router and the noise's weights as a dict.
-
-    >>> router_logits_vjp(np.ones((1, 2)), {"router": np.eye(2)})[1](np.array([[1.0, 0.0]]))
-    (array([[1., 0.]]), {'router': array([[1., 0.], [1., 0.]])})
-    """
+    """`router_logits` and its gradient by the rows, and by the router and the noise's weights as a dict."""
     logits, router_back = linear_vjp(wide(rows), wide(params["router"]))
     if noise is not None:
         check_noise(params, noise, logits)

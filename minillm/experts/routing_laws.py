@@ -74,11 +74,6 @@ TWINS = (
     Twin(real_tokens, given=st.tuples(arrays((7, 5)), st.one_of(st.none(), token_masks)), exact=True),
     Twin(route, given=route_problems()),
 )
-ALONE = {
-    "check_choices": "refuses arguments; tests/experts/test_moe.py reads what both sides say",
-    "check_capacity": "refuses arguments; tests/experts/test_moe.py reads what both sides say",
-    "places_in_groups": "how the twin lays out rows; held through mixture",
-}
 
 
 @law(choose_experts, given=choices())

@@ -14,7 +14,7 @@ from minillm.attention.fast.choose import Causal, attend
 from minillm.config import MoEConfig
 from minillm.experts import moe as reference_moe
 from minillm.experts import moe_vjp
-from minillm.experts.moe_jax import moe
+from minillm.experts.fast.choose import moe
 from minillm.strategies import normal
 
 BF16 = 2.0**-8  # what a number in bfloat16 may be off by, relative to it
