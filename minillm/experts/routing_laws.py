@@ -35,7 +35,7 @@ def choices(draw: Any, elements: Any = few) -> tuple[Any, ...]:
 @st.composite
 def queues(draw: Any) -> tuple[Any, ...]:
     """Choices of several tokens, no token the same expert twice, and how much room there is."""
-    T, E, k = draw(st.sampled_from([(1, 1, 1), (2, 1, 1), (2, 2, 1), (2, 2, 2), (3, 2, 2), (5, 3, 2)]))
+    T, E, k = draw(st.sampled_from([(1, 1, 1), (2, 1, 1), (2, 2, 1), (2, 2, 2), (3, 2, 2), (5, 3, 2), (7, 5, 3)]))
     orders = draw(st.lists(st.permutations(range(E)), min_size=T, max_size=T))
     return np.array(orders, np.int32)[:, :k], E, draw(st.integers(1, 3))
 
