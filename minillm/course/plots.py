@@ -38,3 +38,21 @@ def legend_below(figure: "Figure", columns: int = 2, of: "Axes | None" = None) -
     """The legend under the axes, where it hides nothing; `of` takes the entries of one of several axes."""
     entries = () if of is None else of.get_legend_handles_labels()
     figure.legend(*entries, loc="outside lower center", ncols=columns, fontsize=8)
+
+
+def plain_ticks(ax: "Axes") -> None:
+    """For short logarithmic axes: losses as they are, sizes and tokens in thousands, and few of them."""
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    ax.yaxis.set_major_formatter("{x:.2f}")
+    ax.yaxis.set_minor_formatter("{x:.2f}")
+    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    ax.xaxis.set_major_formatter(lambda x, _: f"{x / 1000:g}k")
+    ax.xaxis.set_minor_formatter(NullFormatter())
+
+
+def shades(count: int) -> Any:
+    """So many colours from dark to light, for curves that have an order."""
+    import matplotlib as mpl
+
+    return mpl.colormaps["viridis"]([0.9 * index / max(count - 1, 1) for index in range(count)])

@@ -92,6 +92,16 @@ class Validation:
         return tokens[start:stop], labels[start:stop]
 
 
+def stacked(batches: Batches | Validation, count: int) -> Int[np.ndarray, "count B T+1"]:
+    """The first batches in one array, each row with the token after it: T read, T to guess.
+
+    >>> stacked(Batches(np.arange(100, dtype=np.int32), batch_size=2, length=3, seed=0), 5).shape
+    (5, 2, 4)
+    """
+    rows = [batches.rows(index) for index in range(count)]
+    return np.stack([np.concatenate([tokens, labels[:, -1:]], axis=1) for tokens, labels in rows])
+
+
 def _windows(text: Int[Any, "size"], places: Int[Any, "B"], length: int) -> Rows:
     taken = text[places[:, None] + np.arange(length + 1)].astype(np.int32)
     return taken[:, :-1], taken[:, 1:].copy()  # not one array under two names: who writes to one would change both

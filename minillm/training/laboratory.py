@@ -1,0 +1,121 @@
+"""A laboratory for scaling laws: small models, a learning rate for each size, tested on the same held-out tokens.
+
+Rows of 32 tokens, steps of 16 rows, AdamW under a cosine that ends with the training. Learning rates were found
+beforehand on text, with one seed, by trying 0.005 to 0.04 on the held-out tokens: one rate for all would bend the line.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from minillm.config import Config
+from minillm.data.shakespeare import shakespeare
+from minillm.data.tokenisation import encode, make_tokenizer
+from minillm.learning.schedules import warmup_cosine
+from minillm.training.sweep import evaluate_small, side_by_side, train_small
+
+LENGTH, BATCH = 32, 16
+Job = tuple[int, int, int, int | None]  # width, steps, seed, and the step at which the schedule ends (None: the last)
+
+
+def small_model(vocab_size: int, width: int, layers: int = 2) -> Config:
+    """Heads of at most 16, a feed-forward layer of 8/3 of the width.
+
+    >>> small_model(80, 24).num_heads, small_model(80, 24).ffn_dim
+    (2, 64)
+    """
+    heads = -(-width // 16)
+    return Config(vocab_size, layers, width, heads, heads, width // heads, -(-width // 3) * 8, context_length=LENGTH)
+
+
+def init_scale(width: int) -> float:
+    """What the first weights are multiplied by: GPT-2's are made for a width of 768, so narrow models begin too small.
+
+    >>> init_scale(12)
+    8.0
+    """
+    return (768 / width) ** 0.5
+
+
+def rates(steps: int, width: int, horizon: int | None = None) -> Float[np.ndarray, "steps"]:
+    """The learning rate of each step; the cosine ends at `horizon` if that is not the last step.
+
+    >>> rates(4, 8).round(4)
+    array([0.02 , 0.04 , 0.031, 0.013])
+    """
+    return warmup_cosine(np.arange(steps), min(0.04, 0.32 / width), horizon or steps, max(steps // 20, 1))
+
+
+def held_out_losses(
+    model_of: Callable[[int], Config],
+    jobs: Sequence[Job],
+    rows_of: Callable[[int, int], Int[np.ndarray, "steps B length"]],
+    held_out: Int[np.ndarray, "rows length"],
+) -> Float[np.ndarray, "jobs"]:
+    """The loss (nats per token) at the end of each job, as many jobs at a time as there are cores.
+
+    `model_of(width)` and `rows_of(steps, seed)` give a job's model and its data.
+    """
+
+    def run(job: Job) -> float:
+        width, steps, seed, horizon = job
+        model = model_of(width)
+        state, _ = train_small(
+            model, rows_of(steps, seed), rates(steps, width, horizon), seed, init_scale=init_scale(width)
+        )
+        return float(evaluate_small(model, state.params, held_out).mean())
+
+    return np.array(side_by_side(run, jobs))
+
+
+def by_size(
+    model_of: Callable[[int], Config],
+    widths: Sequence[int],
+    steps: int,
+    seeds: Sequence[int],
+    rows_of: Callable[[int, int], Int[np.ndarray, "steps B length"]],
+    held_out: Int[np.ndarray, "rows length"],
+) -> tuple[Float[np.ndarray, "sizes"], Float[np.ndarray, "sizes seeds"]]:
+    """Parameters of each width, and its losses with each seed; different sizes compile at the same time."""
+    jobs = [(width, steps, seed, None) for seed in seeds for width in widths[::-1]]
+    losses = held_out_losses(model_of, jobs, rows_of, held_out).reshape(len(seeds), len(widths))
+    return np.array([model_of(width).num_parameters for width in widths], float), losses[:, ::-1].T
+
+
+@dataclass(frozen=True)
+class Characters:
+    """Shakespeare's plays by characters: the last tenth is held out."""
+
+    def model(self, width: int) -> Config:
+        """Two layers."""
+        return small_model(self.vocab_size, width)
+
+    @cached_property
+    def _ids(self) -> tuple[int, Int[np.ndarray, "size"]]:
+        text = shakespeare()
+        tokenizer = make_tokenizer("characters", text)
+        pieces = [text[start : start + 100_000] for start in range(0, len(text), 100_000)]  # all at once takes 1 GB
+        return tokenizer.get_vocab_size(), np.concatenate([encode(tokenizer, piece) for piece in pieces])
+
+    @property
+    def vocab_size(self) -> int:
+        """How many different characters there are."""
+        return self._ids[0]
+
+    @cached_property
+    def held_out(self) -> Int[np.ndarray, "rows length"]:
+        """512 rows, spread evenly over the text that is held out."""
+        text = self._ids[1][int(0.9 * len(self._ids[1])) :]
+        places = np.linspace(0, len(text) - LENGTH - 1, 512).astype(int)
+        return text[places[:, None] + np.arange(LENGTH + 1)]
+
+    def rows(self, steps: int, seed: int, epochs: int = 1) -> Int[np.ndarray, "steps B length"]:
+        """A stretch of the text that the seed chooses, read `epochs` times, in a new order each time."""
+        text = self._ids[1][: int(0.9 * len(self._ids[1]))]
+        rng, different = np.random.default_rng(1000 + seed), steps * BATCH // epochs
+        start = rng.integers(len(text) - steps * BATCH * LENGTH - 1)
+        order = np.concatenate([rng.permutation(different) for _ in range(epochs)])
+        return text[start + order[:, None] * LENGTH + np.arange(LENGTH + 1)].reshape(steps, BATCH, LENGTH + 1)
