@@ -51,7 +51,7 @@ def download(package: Package, folder: Path, cache: Path, progress: bool) -> Pat
             env={**os.environ, **inside, "PYTHONIOENCODING": "utf-8"},
         )
         try:
-            _wait(process, package, folder, cache, progress)
+            wait_for(process, package, folder, cache, progress)
         finally:
             if process.poll() is None:
                 process.terminate()
@@ -61,7 +61,7 @@ def download(package: Package, folder: Path, cache: Path, progress: bool) -> Pat
     return destination / package.archive
 
 
-def _wait(process: subprocess.Popen, package: Package, folder: Path, cache: Path, progress: bool) -> None:
+def wait_for(process: subprocess.Popen, package: Package, folder: Path, cache: Path, progress: bool) -> None:
     """Wait for pip; on a terminal with a bar that follows the growing files, else with one line."""
     title = f"{package.name} {package.version}"
     if not progress or not sys.stderr.isatty():

@@ -40,7 +40,7 @@ class Checkpoints:
                 self._remove_unfinished()
             # Synchronous: a step that is reported as saved is saved, and donated buffers are never in use twice.
             options = ocp.CheckpointManagerOptions(max_to_keep=keep, enable_async_checkpointing=False)
-            self._manager = ocp.CheckpointManager(self.folder, options=options)
+            self.manager = ocp.CheckpointManager(self.folder, options=options)
         except OSError as error:
             raise InputError(
                 f"{folder} cannot be used ({error.strerror or error}); choose another folder with out."
@@ -48,7 +48,7 @@ class Checkpoints:
 
     def steps(self) -> list[int]:
         """The complete checkpoints, oldest first."""
-        return sorted(self._manager.all_steps())
+        return sorted(self.manager.all_steps())
 
     def save(self, step: int, state: Any, info: dict[str, Any]) -> None:
         """Keep a state, whole or not at all, and what else is to be known about it."""
@@ -56,7 +56,7 @@ class Checkpoints:
         args[STATE] = save.StandardSave(state)
         args[INFO] = save.JsonSave({**info, "step": step, "checksums": checksums(state)})
         try:
-            self._manager.save(step, args=save.Composite(**args), force=True)
+            self.manager.save(step, args=save.Composite(**args), force=True)
         except Exception as error:  # Orbax and TensorStore raise what they like
             self._failed = True
             self._remove_unfinished()
@@ -105,13 +105,13 @@ class Checkpoints:
     def __exit__(self, *raised: object) -> None:
         """Let go of the folder."""
         try:
-            self._manager.close()
+            self.manager.close()
         except Exception as error:
             if not self._failed:  # otherwise it is what `save` has said already: Orbax's threads say it again
                 raise MinillmError(f"{self.folder} cannot be closed ({reason(error)}); look at its disk.") from error
 
     def _read(self, step: int, item: str, args: Any) -> Any:
-        return self._manager.restore(step, args=self._ocp.args.Composite(**{item: args}))[item]
+        return self.manager.restore(step, args=self._ocp.args.Composite(**{item: args}))[item]
 
     @property
     def _unreadable(self) -> Path:
@@ -124,7 +124,7 @@ class Checkpoints:
             shutil.rmtree(target, ignore_errors=True)  # one of the same step, from an earlier time
             os.replace(self.folder / str(step), target)
         self._ocp.multihost.sync_global_processes("minillm_set_aside")
-        self._manager.reload()
+        self.manager.reload()
 
     def _remove_unfinished(self) -> None:
         """What a killed or failed save has left; on a full disk it is what fills it."""

@@ -115,14 +115,14 @@ class Run:
             state, measured = self._step(state, *self._placed(self.batches.rows, done - 1))
             # A step is looked at while the device does the next one, so that it never waits for Python.
             if waiting:
-                self._record(*waiting, metrics, progress)
+                self.record(*waiting, metrics, progress)
             waiting = done, measured
             ends = done == config.steps
             evaluates, saves = (
                 ends or done % every == 0 for every in (config.eval_interval, config.checkpoint_interval)
             )
             if evaluates or saves:
-                self._record(done, measured, metrics, progress, state if evaluates else None)
+                self.record(done, measured, metrics, progress, state if evaluates else None)
                 waiting = None
             if saves:
                 if metrics:
@@ -168,7 +168,7 @@ class Run:
         size = self.config.batch_size
         return place_rows(self.mesh, rows(number, *own_rows(size)), size)
 
-    def _record(
+    def record(
         self,
         done: int,
         measured: Measured,

@@ -18,20 +18,20 @@ class Metrics:
         kept = [record for record in read_metrics(path) if record["step"] <= last_step]
         with whole_file(path) as temporary:
             temporary.write_text("".join(map(_line, kept)), encoding="utf-8")
-        self._file = path.open("a", encoding="utf-8", newline="\n")
+        self.file = path.open("a", encoding="utf-8", newline="\n")
 
     def append(self, record: dict[str, Any]) -> None:
         """Add a step."""
         try:
-            self._file.write(_line(record))
-            self._file.flush()
+            self.file.write(_line(record))
+            self.file.flush()
         except OSError as error:
             raise self._failed(error) from error
 
     def keep(self) -> None:
         """See to it that all records are on the disk, as is wise before the checkpoint that they lead up to."""
         try:
-            os.fsync(self._file.fileno())
+            os.fsync(self.file.fileno())
         except OSError as error:
             raise self._failed(error) from error
 
@@ -42,7 +42,7 @@ class Metrics:
     def __exit__(self, *raised: object) -> None:
         """Close the file."""
         try:
-            self._file.close()
+            self.file.close()
         except OSError as error:
             raise self._failed(error) from error
 

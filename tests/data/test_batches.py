@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minillm.data import Batches, Validation, load_text, split_text, tinyshakespeare, tokenisation
-from minillm.data.tokenisation import KINDS, encode, load_tokenizer, make_tokenizer
+from minillm.data.tokenisation import KINDS, encode, make_tokenizer
 from minillm.errors import DownloadError, InputError, ModelFileError
 from minillm.layers.losses import IGNORED
-from minillm.models.tokenizer_json import tokenizer_from_folder
+from minillm.models.tokenizer_json import tokenizer_from_folder, write_tokenizer
 
 PLAY = "ROMEO:\nBut, soft! what light through yonder window breaks?\n\nJULIET:\nAy me!  What's in a name? 1, 23\n" * 20
 TEXT = np.arange(1000, dtype=np.int32)  # each token says where it stands
@@ -138,10 +138,10 @@ def test_training_again_in_another_process_gives_the_same_tokenizer():
 @each_kind
 def test_a_saved_tokenizer_is_the_same_and_the_models_read_it(kind, tmp_path):
     made = tokenizer(kind)
-    made.save(str(tmp_path / "tokenizer.json"))
+    write_tokenizer(tmp_path, made)
     expected = encode(made, PLAY)
-    assert np.array_equal(encode(load_tokenizer(tmp_path / "tokenizer.json"), PLAY), expected)
     used = tokenizer_from_folder(tmp_path)
+    assert np.array_equal(encode(used.backend, PLAY), expected)
     assert used.encode(PLAY) == expected.tolist()
     assert used.decode(expected.tolist()) == PLAY
 
@@ -151,14 +151,14 @@ def test_a_long_text_is_cut_into_pieces_that_nobody_sees(kind, monkeypatch):
     monkeypatch.setattr(tokenisation, "PIECE", 7)
     text = PLAY + "a\n\n\nb\n c \nd\r\ne\t\n\nf\n" * 3
     made = tokenizer(kind, text)
-    assert len(list(tokenisation._pieces(text))) > 20
+    assert len(list(tokenisation.pieces(text))) > 20
     assert encode(made, text).tolist() == made.encode(text).ids
 
 
 def test_a_damaged_tokenizer_is_refused(tmp_path):
     (tmp_path / "tokenizer.json").write_text("{", encoding="utf-8")
     with pytest.raises(ModelFileError, match="no tokenizer of the tokenizers library"):
-        load_tokenizer(tmp_path / "tokenizer.json")
+        tokenizer_from_folder(tmp_path)
 
 
 @pytest.mark.parametrize(

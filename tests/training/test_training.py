@@ -300,7 +300,7 @@ def test_a_disk_full_of_metrics_is_one_sentence(folder, monkeypatch):
             pass
 
     with Metrics(folder / "m.jsonl", 0) as metrics:
-        monkeypatch.setattr(metrics, "_file", Full())
+        monkeypatch.setattr(metrics, "file", Full())
         with pytest.raises(MinillmError, match=r"m\.jsonl cannot be written: No space left on device; free some space"):
             metrics.append({"step": 1})
 
