@@ -77,10 +77,9 @@ class LanguageModel:
         seed: int = 0,
     ) -> Iterator[int]:
         """Yield new token ids, the last of them a stop token or the `max_new_tokens`-th."""
-        self.config.check_room(len(prompt_ids), max_new_tokens)
-        draws = np.random.default_rng(seed).random(max_new_tokens, np.float32)
+        draws = np.random.default_rng(seed).random(max(max_new_tokens, 0), np.float32)
         sampling = Sampling(temperature, top_k, top_p)
-        tokens, stop_ids = self._tokens(prompt_ids), self.tokenizer.stop_ids
+        tokens, stop_ids = self._known(prompt_ids), self.tokenizer.stop_ids  # `generate` checks the lengths
         return self._module("generation").generate(self.params, tokens, draws, self.config, sampling, stop_ids)
 
     def log_probabilities(self, pairs: Sequence[tuple[Sequence[int], Sequence[int]]]) -> np.ndarray:
@@ -128,18 +127,26 @@ class LanguageModel:
         return np.asarray(score(self.params, tokens, self.config, start, end))
 
     def _padded(self, length: int) -> int:
-        """Few lengths are compiled: 16, 24, 32, 48, 64, 96 ...; NumPy needs no padding."""
+        """The length that is computed: few are compiled; NumPy needs no padding."""
         if self.backend == "numpy":
             return length
         return bucket(length, halfway=True)
 
     def _tokens(self, ids: Sequence[int]) -> np.ndarray:
-        tokens = np.asarray(ids)
-        if tokens.ndim != 1 or tokens.size == 0 or tokens.dtype.kind not in "iu":
+        """The ids of a text that must fit into the context."""
+        tokens = self._known(ids)
+        if tokens.size == 0:
             raise InputError("A model needs a list of at least one token id.")
-        if tokens.min() < 0 or tokens.max() >= self.config.vocab_size:
-            raise InputError(f"A token id is outside the model's vocabulary, 0 to {self.config.vocab_size - 1}.")
         self._check_length(tokens.size)
+        return tokens
+
+    def _known(self, ids: Sequence[int]) -> np.ndarray:
+        """The ids as an array, all of the vocabulary."""
+        tokens = np.asarray(ids) if len(ids) else np.zeros(0, np.int32)
+        if tokens.ndim != 1 or tokens.dtype.kind not in "iu":
+            raise InputError("A model needs a list of at least one token id.")
+        if tokens.size and (tokens.min() < 0 or tokens.max() >= self.config.vocab_size):
+            raise InputError(f"A token id is outside the model's vocabulary, 0 to {self.config.vocab_size - 1}.")
         return tokens.astype(np.int32)
 
     def _check_length(self, length: int) -> None:
