@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from minillm.axes import checked, wide
-from minillm.decomposition.svd import SVD, Matrices, Matrix, check_finite, stack_svds
+from minillm.decomposition.shared import SVD, Matrices, Matrix, check_finite
+from minillm.decomposition.svd import stack_svds
 from minillm.errors import InputError
 
 

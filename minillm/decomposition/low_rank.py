@@ -1,10 +1,10 @@
 """Low rank: the few directions that matter of a matrix, and what leaving out the rest costs.
 
-    A_r = sum of the r largest s_i u_i v_i^T,    |A - A_r|_F^2 = sum_{i > r} s_i^2       (Eckart & Young 1936)
+    A_r = sum of the r largest s_i u_i v_i^T,    |A - A_r|_F^2 = sum_{i > r} s_i^2       [Eckart1936]
 
 No matrix of rank r is nearer. `randomized_svd` finds nearly the same without the whole decomposition: it multiplies a
-few random vectors by A, which points them where A is long, and decomposes what A does there (Halko et al. 2011,
-algorithms 4.4 and 5.1). Energy is s^2, never s.
+few random vectors by A, which points them where A is long, and decomposes what A does there ([Halko2011], algorithms
+4.4 and 5.1). Energy is s^2, never s.
 """
 
 from typing import Any
@@ -13,10 +13,18 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from minillm.axes import checked, wide
-from minillm.decomposition.svd import SVD, Matrices, Matrix, check_finite, check_rank, jacobi_svd
-from minillm.errors import InputError
-
-SingularValues = Float[Any, "*batch R"]
+from minillm.decomposition.shared import (
+    SVD,
+    Matrices,
+    Matrix,
+    SingularValues,
+    TestMatrix,
+    check_blocks,
+    check_finite,
+    check_rank,
+    check_samples,
+)
+from minillm.decomposition.svd import jacobi_svd
 
 
 @checked
@@ -45,9 +53,7 @@ def low_rank_approximation(matrix: Matrices, rank: int) -> Matrices:
 
 
 @checked
-def randomized_svd(
-    matrix: Matrix, rank: int, test_matrix: Float[Any, "columns samples"], power_iterations: int = 4
-) -> SVD:
+def randomized_svd(matrix: Matrix, rank: int, test_matrix: TestMatrix, power_iterations: int = 4) -> SVD:
     """Nearly the truncated decomposition, from a few products with the matrix.
 
     `test_matrix` is drawn by the caller, standard normal, with a few more columns than `rank`: 8 to 10 more are
@@ -66,17 +72,17 @@ def randomized_svd(
         back, _ = np.linalg.qr(a.T @ basis)
         basis, _ = np.linalg.qr(a @ back)
     u, s, vt = jacobi_svd(basis.T @ a)
-    found = basis @ u[:, :rank], s[:rank], vt[:rank]
-    return SVD(*(part.astype(matrix.dtype) for part in found))
+    svd = SVD(basis @ u[:, :rank], s[:rank], vt[:rank])
+    return SVD(*(part.astype(matrix.dtype) for part in svd))
 
 
 @checked
-def krylov_svd(matrix: Matrix, rank: int, test_matrix: Float[Any, "columns samples"], iterations: int = 4) -> SVD:
+def krylov_svd(matrix: Matrix, rank: int, test_matrix: TestMatrix, iterations: int = 4) -> SVD:
     """As `randomized_svd`, but nothing that was computed on the way is thrown away.
 
     The basis has A Omega, A A^T A Omega, and so on: all blocks, where power iteration keeps the last. So the same error
-    takes fewer products, with fewer test vectors, half as many as directions asked for and some (Musco & Musco 2015,
-    algorithm 2). All blocks together may not be more vectors than the matrix has rows or columns.
+    takes fewer products, with fewer test vectors, half as many as directions asked for and some ([Musco2015], algorithm
+    2). All blocks together may not be more vectors than the matrix has rows or columns.
 
     >>> wide_apart = np.diag([8.0, 4.0, 1e-3, 1e-3, 1e-3])
     >>> krylov_svd(wide_apart, 2, np.random.default_rng(0).standard_normal((5, 2)), 1).s.round(6)
@@ -93,8 +99,8 @@ def krylov_svd(matrix: Matrix, rank: int, test_matrix: Float[Any, "columns sampl
         basis = np.concatenate([basis, block], axis=-1)
     basis, _ = np.linalg.qr(basis)  # the blocks are perpendicular but for rounding
     u, s, vt = jacobi_svd(basis.T @ a)
-    found = basis @ u[:, :rank], s[:rank], vt[:rank]
-    return SVD(*(part.astype(matrix.dtype) for part in found))
+    svd = SVD(basis @ u[:, :rank], s[:rank], vt[:rank])
+    return SVD(*(part.astype(matrix.dtype) for part in svd))
 
 
 @checked
@@ -114,7 +120,7 @@ def explained_energy(s: SingularValues) -> SingularValues:
 def effective_rank(s: SingularValues) -> Float[Any, "*batch"]:
     """How many singular values there are, if they were all alike: exp of the entropy of s / sum(s).
 
-    (Roy & Vetterli 2007, of s, not of s^2.) 0 of a zero matrix.
+    ([Roy2007], of s, not of s^2.) 0 of a zero matrix.
 
     >>> effective_rank(np.array([2.0, 2.0, 0.0])).round(4)
     np.float64(2.0)
@@ -122,8 +128,8 @@ def effective_rank(s: SingularValues) -> Float[Any, "*batch"]:
     largest = np.max(wide(s), axis=-1, keepdims=True, initial=0)
     scaled = wide(s) / np.where(largest > 0, largest, 1)
     total = np.sum(scaled, axis=-1, keepdims=True)
-    shares = scaled / np.where(total > 0, total, 1)
-    entropy = -np.sum(shares * np.log(np.where(shares > 0, shares, 1)), axis=-1)
+    probabilities = scaled / np.where(total > 0, total, 1)
+    entropy = -np.sum(probabilities * np.log(np.where(probabilities > 0, probabilities, 1)), axis=-1)
     return np.where(total[..., 0] > 0, np.exp(entropy), 0).astype(s.dtype)[()]
 
 
@@ -136,37 +142,3 @@ def numerical_rank(s: SingularValues, rows: int, columns: int) -> Int[Any, "*bat
     """
     least = np.finfo(s.dtype).eps * max(rows, columns) * np.max(s, axis=-1, keepdims=True, initial=0)
     return np.sum(s > least, axis=-1).astype(np.int32)[()]
-
-
-def check_samples(rank: int, shape: tuple[int, ...], samples: int, power_iterations: int) -> None:
-    """Refuse fewer test vectors than directions asked for, or more than the matrix has.
-
-    >>> check_samples(3, (5, 7), 2, 0)
-    Traceback (most recent call last):
-    minillm.errors.InputError: randomized_svd: the test matrix has 2 columns; it needs from rank 3 to 5.
-    """
-    check_rank(rank, shape, "randomized_svd")
-    if not rank <= samples <= min(shape):
-        raise InputError(
-            f"randomized_svd: the test matrix has {samples} columns; it needs from rank {rank} to {min(shape)}."
-        )
-    if power_iterations < 0:
-        raise InputError(f"randomized_svd: power_iterations is {power_iterations}; it must be at least 0.")
-
-
-def check_blocks(rank: int, shape: tuple[int, ...], samples: int, iterations: int) -> None:
-    """Refuse blocks that have together fewer directions than asked for, or more than the matrix has.
-
-    >>> check_blocks(3, (9, 7), 4, 1)
-    Traceback (most recent call last):
-    minillm.errors.InputError: krylov_svd: 2 blocks of 4 vectors are 8; together they must be from rank 3 to 7.
-    """
-    check_rank(rank, shape, "krylov_svd")
-    if iterations < 0:
-        raise InputError(f"krylov_svd: iterations is {iterations}; it must be at least 0.")
-    total = samples * (iterations + 1)
-    if not rank <= total <= min(shape):
-        raise InputError(
-            f"krylov_svd: {iterations + 1} blocks of {samples} vectors are {total}; together they must be from rank "
-            f"{rank} to {min(shape)}."
-        )

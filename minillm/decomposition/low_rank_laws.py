@@ -50,7 +50,16 @@ TWINS = (
     Twin(effective_rank, given=alone(singular_values), float32=4e-6),
     Twin(numerical_rank, given=st.tuples(singular_values, st.just(5), st.just(7)), exact=True),
 )
+FAST = "tests/decomposition/test_fast.py holds it to the plain form"
+PART = "a step of gradients; held through those of truncated_svd and low_rank_approximation"
 ALONE = {
-    "check_samples": "refuses arguments; tests/decomposition/test_svd.py reads what both sides say",
-    "check_blocks": "refuses arguments; tests/decomposition/test_svd.py reads what both sides say",
+    "fast.library.svd": FAST,
+    "fast.sketch.randomized_svd": FAST,
+    "fast.sketch.krylov_svd": FAST,
+    "low_rank_vjp_jax.with_svd_gradient": "what JAX asks for a gradient that is given",
+    **{
+        f"low_rank_vjp{side}.{name}": PART
+        for name in ("svd_gradient", "approximation_gradient", "inverse_or_zero")
+        for side in ("", "_jax")
+    },
 }

@@ -3,42 +3,31 @@
     A = U diag(s) V^T,   U^T U = V^T V = I,   s_1 >= s_2 >= ... >= 0
 
 Three ways to the same answer. `power_svd` is the shortest to read: multiply by A^T A until the longest direction wins,
-take it away, begin again. `jacobi_svd` turns pairs of columns until all are perpendicular (Hestenes 1958; de Rijk
-1989): the most accurate, also for tiny singular values of graded matrices (Demmel & Veselic 1992). The one in
+take it away, begin again. `jacobi_svd` rotates pairs of columns until all are perpendicular ([Hestenes1958],
+[DeRijk1989]): the most accurate, also for the tiny singular values of badly scaled matrices [Demmel1992]. The one in
 `minillm.decomposition.bidiagonal` is the classical one of the libraries.
 
 The forms are thin: of min(rows, columns) singular values. U and V are orthonormal even where singular values are 0.
 The sign of each pair (u_i, v_i) is free, and so is the basis of equal singular values: compare products.
 """
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
 from minillm.axes import checked, wide
+from minillm.decomposition.shared import SVD, Matrices, Matrix, check_finite, check_rank, underflow
 from minillm.errors import InputError
-
-Matrix = Float[Any, "rows columns"]
-Matrices = Float[Any, "*batch rows columns"]
-
-
-class SVD(NamedTuple):
-    """A = u @ diag(s) @ vt, the largest singular value first."""
-
-    u: Float[Any, "*batch rows R"]
-    s: Float[Any, "*batch R"]
-    vt: Float[Any, "*batch R columns"]
 
 
 @checked
 def jacobi_svd(matrix: Matrices, max_sweeps: int = 40) -> SVD:
     """One-sided Jacobi: rotate two columns at a time until every two are perpendicular.
 
-    Then the columns are U diag(s), and the rotations V. Two columns a, b of lengths^2 alpha, beta and product gamma are
-    perpendicular after the turn by the smaller angle with tan 2t = 2 gamma / (alpha - beta). "Perpendicular" is
-    relative to the two lengths, whatever the longest column: hence the accuracy. Raises InputError where the matrix is
-    not finite, or not done after `max_sweeps`.
+    Then the columns are U diag(s), and the product of the rotations is V. "Perpendicular" is relative to the lengths of
+    the two columns, whatever the longest column: hence the accuracy. Raises InputError where the matrix is not finite,
+    or the columns are not perpendicular after `max_sweeps`.
 
     >>> jacobi_svd(np.array([[0.0, 2.0], [1.0, 0.0]])).s
     array([2., 1.])
@@ -48,36 +37,56 @@ def jacobi_svd(matrix: Matrices, max_sweeps: int = 40) -> SVD:
     if rows < columns:
         u, s, vt = jacobi_svd(np.swapaxes(matrix, -1, -2), max_sweeps)
         return SVD(np.swapaxes(vt, -1, -2), s, np.swapaxes(u, -1, -2))
-    found = [_jacobi(one, max_sweeps) for one in wide(matrix).reshape(-1, rows, columns)]
-    return stack_svds(found, matrix)
+    return stack_svds([_jacobi(one, max_sweeps) for one in wide(matrix).reshape(-1, rows, columns)], matrix)
 
 
 def _jacobi(matrix: Matrix, max_sweeps: int) -> SVD:
     scale = np.max(np.abs(matrix), initial=0.0) or 1.0  # so that squares neither overflow nor vanish
-    a, v = matrix / scale, np.eye(matrix.shape[1], dtype=matrix.dtype)
-    columns, nothing = a.shape[1], underflow(a.dtype)
+    a, v = perpendicular_columns(matrix / scale, max_sweeps)
+    return _from_perpendicular(a, v, scale)
+
+
+def perpendicular_columns(matrix: Matrix, max_sweeps: int = 40) -> tuple[Matrix, Matrix]:
+    """A V, whose columns are perpendicular, and the rotations V that make them so.
+
+    >>> a, v = perpendicular_columns(np.array([[1.0, 1.0], [0.0, 1.0]]))
+    >>> (a.T @ a).round(4) + 0.0
+    array([[0.382, 0.   ],
+           [0.   , 2.618]])
+    """
+    a, v = matrix.copy(), np.eye(matrix.shape[1], dtype=matrix.dtype)
+    columns, least = a.shape[1], underflow(a.dtype)
     tolerance = np.finfo(a.dtype).eps * np.sqrt(len(a))  # what rounding leaves of a sum of products
     for _ in range(max_sweeps):
-        turned = False
+        rotated = False
         for i in range(columns - 1):
             for j in range(i + 1, columns):
                 alpha, beta, gamma = a[:, i] @ a[:, i], a[:, j] @ a[:, j], a[:, i] @ a[:, j]
-                if np.abs(gamma) <= max(tolerance * np.sqrt(alpha) * np.sqrt(beta), nothing):
+                if np.abs(gamma) <= max(tolerance * np.sqrt(alpha) * np.sqrt(beta), least):
                     continue
-                turned = True
-                rotation = _rotation(alpha, beta, gamma)
+                rotated = True
+                rotation = jacobi_rotation(alpha, beta, gamma)
                 a[:, [i, j]], v[:, [i, j]] = a[:, [i, j]] @ rotation, v[:, [i, j]] @ rotation
-        if not turned:
-            return _from_perpendicular(a, v, scale)
-    raise InputError(f"jacobi_svd: not done after {max_sweeps} sweeps; allow more.")
+        if not rotated:
+            return a, v
+    raise InputError(f"jacobi_svd: the columns are not perpendicular after {max_sweeps} sweeps; allow more.")
 
 
-def _rotation(alpha: Any, beta: Any, gamma: Any) -> Float[Any, "2 2"]:
-    """The turn that makes two columns perpendicular: of the two possible angles the one of at most 45 degrees."""
+def jacobi_rotation(alpha: Any, beta: Any, gamma: Any) -> Float[Any, "2 2"]:
+    """The rotation that makes two columns perpendicular, of squared lengths alpha, beta and product gamma.
+
+    Its angle t has tan 2t = 2 gamma / (beta - alpha); of the two there are, this is the one of at most 45 degrees.
+
+    >>> jacobi_rotation(1.0, 1.0, 1.0).round(4)
+    array([[ 0.7071,  0.7071],
+           [-0.7071,  0.7071]])
+    """
+    if gamma == 0:
+        return np.eye(2, dtype=np.result_type(alpha))
     zeta = (beta - alpha) / (2 * gamma)
     tangent = (1.0 if zeta >= 0 else -1.0) / (np.abs(zeta) + np.hypot(1, zeta))
     cosine = 1 / np.hypot(1, tangent)
-    return np.array([[cosine, tangent * cosine], [-tangent * cosine, cosine]], alpha.dtype)
+    return np.array([[cosine, tangent * cosine], [-tangent * cosine, cosine]], np.result_type(alpha))
 
 
 def _from_perpendicular(a: Matrix, v: Matrix, scale: float) -> SVD:
@@ -90,21 +99,12 @@ def _from_perpendicular(a: Matrix, v: Matrix, scale: float) -> SVD:
     return SVD(with_missing_directions(u, known), scale * lengths, v.T)
 
 
-def underflow(dtype: Any) -> float:
-    """Products of numbers up to 1 below this have lost digits, and have none to turn columns by.
-
-    >>> underflow(np.float64) < 1e-291
-    True
-    """
-    return float(np.finfo(dtype).tiny / np.finfo(dtype).eps)
-
-
 @checked
 def power_svd(matrix: Matrices, rank: int, start: Float[Any, "columns R"], num_iterations: int = 1000) -> SVD:
     """Power iteration with deflation: the largest singular value, then that of what is left, `rank` times.
 
-    v <- A^T A v / |A^T A v| turns every v towards the longest direction, by the factor (s_2 / s_1)^2 a step: slow where
-    two singular values are close. `start` has the first guesses, one a column; draw them normal.
+    v <- A^T A v / |A^T A v| moves every v towards the longest direction; each step leaves (s_2 / s_1)^2 of the rest, so
+    it is slow where two singular values are close. `start` has the first guesses, one a column; draw them normal.
 
     >>> power_svd(np.array([[0.0, 2.0], [1.0, 0.0]]), 2, np.ones((2, 2))).s
     array([2., 1.])
@@ -112,8 +112,9 @@ def power_svd(matrix: Matrices, rank: int, start: Float[Any, "columns R"], num_i
     check_finite(matrix)
     check_rank(rank, matrix.shape[-2:], "power_svd")
     guesses = [guess.astype(wide(matrix).dtype) for guess in start.T[:rank]]
-    found = [_power(one, guesses, num_iterations) for one in wide(matrix).reshape(-1, *matrix.shape[-2:])]
-    return stack_svds(found, matrix)
+    return stack_svds(
+        [_power(one, guesses, num_iterations) for one in wide(matrix).reshape(-1, *matrix.shape[-2:])], matrix
+    )
 
 
 def _power(matrix: Matrix, guesses: list[Any], num_iterations: int) -> SVD:
@@ -168,45 +169,16 @@ def with_missing_directions(u: Matrix, known: Any) -> Matrix:
     return np.where(known, u, filled)
 
 
-def check_finite(matrix: Matrices) -> None:
-    """Refuse NaN and infinity, by the first place that has one; and a matrix of no numbers.
-
-    >>> check_finite(np.array([[1.0, np.nan]]))
-    Traceback (most recent call last):
-    minillm.errors.InputError: svd: the matrix has nan at (0, 1); it must be finite.
-    """
-    if 0 in matrix.shape[-2:]:
-        raise InputError(f"svd: the matrix has shape {matrix.shape}; it must have at least one row and column.")
-    bad = ~np.isfinite(wide(matrix))
-    if bad.any():
-        place = tuple(int(index) for index in np.argwhere(bad)[0])
-        raise InputError(f"svd: the matrix has {matrix[place]} at {place}; it must be finite.")
-
-
-def check_rank(rank: int, shape: tuple[int, ...], name: str) -> None:
-    """Refuse a rank that a matrix of this shape cannot have.
-
-    >>> check_rank(3, (2, 5), "truncated_svd")
-    Traceback (most recent call last):
-    minillm.errors.InputError: truncated_svd: rank is 3 of a matrix (2, 5); it must be from 1 to 2.
-    """
-    rows, columns = shape
-    if not 1 <= rank <= min(rows, columns):
-        raise InputError(
-            f"{name}: rank is {rank} of a matrix ({rows}, {columns}); it must be from 1 to {min(rows, columns)}."
-        )
-
-
-def stack_svds(found: list[SVD], like: Matrices) -> SVD:
+def stack_svds(svds: list[SVD], like: Matrices) -> SVD:
     """Those of all matrices of a batch, in its shape and dtype.
 
     >>> stack_svds([], np.zeros((0, 2, 3))).u.shape
     (0, 2, 2)
     """
     batch = like.shape[:-2]
-    if not found:
+    if not svds:
         rows, columns = like.shape[-2:]
         R = min(rows, columns)
         return SVD(*(np.zeros((*batch, *shape), like.dtype) for shape in ((rows, R), (R,), (R, columns))))
-    parts = (np.stack(part).astype(like.dtype) for part in zip(*found, strict=True))
+    parts = (np.stack(part).astype(like.dtype) for part in zip(*svds, strict=True))
     return SVD(*(part.reshape(*batch, *part.shape[1:]) for part in parts))

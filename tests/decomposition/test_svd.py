@@ -141,7 +141,7 @@ def test_power_iteration_stops_early_and_says_what_it_cannot_start_from():
 
 
 def test_too_few_sweeps_are_said():
-    with pytest.raises(InputError, match="not done after 1 sweeps; allow more"):
+    with pytest.raises(InputError, match="not perpendicular after 1 sweeps; allow more"):
         svd.jacobi_svd(normal(0, 9, 9), max_sweeps=1)
 
 

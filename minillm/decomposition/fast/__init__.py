@@ -1,0 +1,1 @@
+"""Other ways to the same decompositions, each held to the plain twin."""
