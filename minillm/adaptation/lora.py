@@ -1,39 +1,34 @@
 """LoRA: change a big matrix by the product of two thin ones, and train only these.
 
-    y = x W + scale x A B,    scale = alpha / R        (Hu et al. 2021, eq. 3; our A, B are their A^T, B^T)
+    y = x W + scale x A B,    scale = alpha / R        [Hu2021], eq. 3; our A, B are their A^T, B^T
 
 W stays as it is. A begins random and B zero, so that at first nothing changes; with B = 0 the first gradient reaches B
-alone. Rank-stabilised, the scale is alpha / sqrt(R) (Kalajdzievski 2023). Since x W + scale x A B = x (W + scale A B),
+alone. Rank-stabilised, the scale is alpha / sqrt(R) [Kalajdzievski2023]. Since x W + scale x A B = x (W + scale A B),
 the change can be merged into W, and then costs nothing.
 
 An adapter of a model is a dict: the path of a matrix in the parameter tree, such as "layers.0.attention.query", to
 {"lora_a", "lora_b"} (`minillm.parameters`).
 """
 
+import math
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 
+from minillm.adaptation.shared import FactorA, FactorB, Inputs, Keep, Matrix, Outputs, check_chosen
 from minillm.axes import checked, wide
 from minillm.config import LoRAConfig
 from minillm.errors import InputError
-from minillm.parameters import check_adapter, leaf_at, replace_leaves, target_paths
-
-Params = dict[str, Any]
-Adapter = dict[str, dict[str, Any]]
-Inputs = Float[Any, "*batch d_in"]
-Outputs = Float[Any, "*batch d_out"]
-Matrix = Float[Any, "d_in d_out"]
-Keep = Bool[Any, "*batch d_in"]
+from minillm.parameters import Adapter, Params, check_adapter, leaf_at, replace_leaves, target_paths
 
 
 @checked
 def lora_linear(
     x: Inputs,
     weight: Matrix,
-    lora_a: Float[Any, "d_in R"],
-    lora_b: Float[Any, "R d_out"],
+    lora_a: FactorA,
+    lora_b: FactorB,
     scale: float = 1.0,
     keep: Keep | None = None,
     dropout: float = 0.0,
@@ -72,7 +67,7 @@ def lora_linear_by_row(
 
 
 @checked
-def lora_delta(lora_a: Float[Any, "d_in R"], lora_b: Float[Any, "R d_out"], scale: float = 1.0) -> Matrix:
+def lora_delta(lora_a: FactorA, lora_b: FactorB, scale: float = 1.0) -> Matrix:
     """The change as a matrix: scale A B, added up in at least float32.
 
     >>> lora_delta(np.array([[1.0], [2.0]]), np.array([[3.0, 4.0]]), 0.5)
@@ -100,7 +95,7 @@ def init_lora(params: Params, config: LoRAConfig, rng: np.random.Generator, dtyp
                 f"LoRA: rank is {config.rank}, but {path} is a matrix ({d_in}, {d_out}); it must be at most "
                 f"{min(d_in, d_out)}, or {path} no target."
             )
-        bound = 1 / np.sqrt(d_in)
+        bound = 1 / math.sqrt(d_in)
         lora_a = rng.uniform(-bound, bound, (d_in, config.rank)).astype(dtype)
         adapter[path] = {"lora_a": lora_a, "lora_b": np.zeros((config.rank, d_out), dtype)}
     return adapter
@@ -127,18 +122,3 @@ def unmerge_lora(params: Params, adapter: Adapter, scale: float) -> Params:
     {'head': array([[0., 0.]])}
     """
     return merge_lora(params, adapter, -scale)
-
-
-def check_chosen(chosen: Int[Any, "B"], num_adapters: int) -> None:
-    """Refuse a row's choice of an adapter that is not there.
-
-    >>> check_chosen(np.array([0, 2]), 2)
-    Traceback (most recent call last):
-    minillm.errors.InputError: LoRA: row 1 chooses adapter 2; there are 2, from 0, and -1 for none.
-    """
-    bad = (chosen < -1) | (chosen >= num_adapters)
-    if np.any(bad):
-        row = int(np.argmax(bad))
-        raise InputError(
-            f"LoRA: row {row} chooses adapter {chosen[row]}; there are {num_adapters}, from 0, and -1 for none."
-        )

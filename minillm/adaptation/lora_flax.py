@@ -6,11 +6,11 @@ import jax
 from flax import nnx
 from jaxtyping import Float
 
-from minillm.adaptation.lora_jax import Adapter, Params, merge_lora, with_lora
+from minillm.adaptation.lora_jax import merge_lora, with_lora
 from minillm.axes import Tokens
 from minillm.config import Config, LoRAConfig
 from minillm.errors import InputError
-from minillm.parameters import check_adapter
+from minillm.parameters import Adapter, Params, check_adapter
 from minillm.transformer.transformer_jax import transformer
 
 

@@ -1,8 +1,9 @@
-"""LoRA, jitted: `minillm.adaptation.lora` for CPU, GPU and TPU.
+"""LoRA in JAX.
 
-`with_lora` puts a `LoRAWeight` in the place of each matrix that an adapter changes, and it multiplies as a matrix does,
-`x @ W`: so every model of this package takes adapters as it is. `with_adapters` does the same for several at once, of
-which each row of a batch has its own. W is frozen: its gradient is never computed, and x is all that is kept for it.
+What differs: W is frozen by `stop_gradient`, and the form that runs without dropout keeps x alone for the gradient
+(`fast.frozen`). `with_lora` puts a `LoRAWeight` in the place of each matrix that an adapter changes, and it multiplies
+as a matrix does, `x @ W`: so every model of this package takes adapters as it is. `with_adapters` does the same for
+several at once, of which each row of a batch has its own.
 """
 
 from dataclasses import dataclass
@@ -12,60 +13,31 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 
+from minillm.adaptation.fast import frozen
+from minillm.adaptation.shared import FactorA, FactorB, Inputs, Keep, Matrix, Outputs, check_chosen
 from minillm.axes import checked, wide
 from minillm.errors import InputError
-from minillm.parameters import check_adapter, leaf_at, replace_leaves
-
-Params = dict[str, Any]
-Adapter = dict[str, dict[str, Any]]
-Inputs = Float[Any, "*batch d_in"]
-Outputs = Float[Any, "*batch d_out"]
-Matrix = Float[Any, "d_in d_out"]
-Keep = Bool[Any, "*batch d_in"]
+from minillm.forms import faster
+from minillm.parameters import Adapter, Params, check_adapter, leaf_at, replace_leaves
 
 
 @checked
+@faster(frozen.lora_linear, when=frozen.without_dropout)
 def lora_linear(
     x: Inputs,
     weight: Matrix,
-    lora_a: Float[Any, "d_in R"],
-    lora_b: Float[Any, "R d_out"],
+    lora_a: FactorA,
+    lora_b: FactorB,
     scale: float = 1.0,
     keep: Keep | None = None,
     dropout: float = 0.0,
 ) -> Outputs:
     """As the reference."""
-    if keep is None:
-        return _lora_linear(x, weight, lora_a, lora_b, jnp.asarray(scale, x.dtype))
-    dropped = jnp.where(keep, x / (1 - dropout), 0).astype(x.dtype)
-    frozen = jax.lax.stop_gradient(weight)
-    return x @ frozen + jnp.asarray(scale, x.dtype) * (dropped @ lora_a) @ lora_b
-
-
-@jax.custom_vjp
-@jax.jit
-def _lora_linear(x: Inputs, weight: Matrix, lora_a: Any, lora_b: Any, scale: Any) -> Outputs:
-    rows = x.reshape(-1, x.shape[-1])
-    return (rows @ weight + (scale * (rows @ lora_a)) @ lora_b).reshape(*x.shape[:-1], -1)
-
-
-def _forward(x: Inputs, weight: Matrix, lora_a: Any, lora_b: Any, scale: Any) -> tuple[Outputs, Any]:
-    return _lora_linear(x, weight, lora_a, lora_b, scale), (x, weight, lora_a, lora_b, scale)
-
-
-def _backward(saved: Any, g: Outputs) -> tuple[Any, ...]:
-    """As the reference; x A is computed again, which costs less than to keep it."""
-    x, weight, lora_a, lora_b, scale = saved
-    rows, upstream = x.reshape(-1, x.shape[-1]), g.reshape(-1, g.shape[-1])
-    thin = scale * (upstream @ lora_b.T)
-    dx = upstream @ weight.T + thin @ lora_a.T
-    dlora_a, dlora_b = rows.T @ thin, (scale * (rows @ lora_a)).T @ upstream
-    return dx.reshape(x.shape), None, dlora_a, dlora_b, None
-
-
-_lora_linear.defvjp(_forward, _backward)
+    dropped = x if keep is None else jnp.where(keep, x / (1 - dropout), 0).astype(x.dtype)
+    inner = dropped @ lora_a
+    return x @ jax.lax.stop_gradient(weight) + jnp.asarray(scale, inner.dtype) * inner @ lora_b
 
 
 @checked
@@ -77,7 +49,7 @@ def lora_linear_by_row(
     scale: Float[Any, "adapters"],
     chosen: Int[Any, "B"],
 ) -> Float[Any, "B T d_out"]:
-    """As the reference, where the choices are known; inside `jit` one of an adapter that is not there is none."""
+    """As the reference, all rows at once; inside `jit` an adapter that is not there is none."""
     check_chosen(chosen, len(lora_a))
     return _lora_linear_by_row(x, weight, lora_a, lora_b, scale, chosen)
 
@@ -93,10 +65,9 @@ def _lora_linear_by_row(x: Any, weight: Any, lora_a: Any, lora_b: Any, scale: An
 
 @jax.jit
 @checked
-def lora_delta(lora_a: Float[Any, "d_in R"], lora_b: Float[Any, "R d_out"], scale: float = 1.0) -> Matrix:
+def lora_delta(lora_a: FactorA, lora_b: FactorB, scale: float = 1.0) -> Matrix:
     """As the reference."""
-    a, b = wide(lora_a), wide(lora_b)
-    return (jnp.asarray(scale, a.dtype) * (a @ b)).astype(lora_a.dtype)
+    return (jnp.asarray(scale, wide(lora_a).dtype) * (wide(lora_a) @ wide(lora_b))).astype(lora_a.dtype)
 
 
 # On a model's parameter tree
@@ -112,8 +83,8 @@ class LoRAWeight:
     """A matrix and its change, in the place of the matrix; while training with dropout, a key to draw it from."""
 
     weight: Matrix
-    lora_a: Float[Any, "d_in R"]
-    lora_b: Float[Any, "R d_out"]
+    lora_a: FactorA
+    lora_b: FactorB
     scale: float
     key: Any = None
     dropout: float = 0.0
@@ -206,27 +177,11 @@ def with_adapters(params: Params, adapters: list[Adapter], scales: list[float], 
 def merge_lora(params: Params, adapter: Adapter, scale: float) -> Params:
     """As the reference."""
     check_adapter(params, adapter)
-    changed = {path: _merged(leaf_at(params, path), **pair, scale=scale) for path, pair in adapter.items()}
-    return replace_leaves(params, changed)
-
-
-@jax.jit
-def _merged(weight: Matrix, lora_a: Any, lora_b: Any, scale: float) -> Matrix:
-    return weight + lora_delta(lora_a, lora_b, scale)
+    return replace_leaves(
+        params, {path: leaf_at(params, path) + lora_delta(**pair, scale=scale) for path, pair in adapter.items()}
+    )
 
 
 def unmerge_lora(params: Params, adapter: Adapter, scale: float) -> Params:
     """As the reference."""
     return merge_lora(params, adapter, -scale)
-
-
-def check_chosen(chosen: Int[Any, "B"], num_adapters: int) -> None:
-    """As the reference, where the choices are known."""
-    if isinstance(chosen, jax.core.Tracer):
-        return
-    bad = np.asarray((chosen < -1) | (chosen >= num_adapters))
-    if np.any(bad):
-        row = int(np.argmax(bad))
-        raise InputError(
-            f"LoRA: row {row} chooses adapter {chosen[row]}; there are {num_adapters}, from 0, and -1 for none."
-        )

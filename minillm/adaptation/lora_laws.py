@@ -93,7 +93,8 @@ ALONE = {
     "init_lora": "draws from a NumPy generator; both sides use the adapter it makes",
     "with_lora": "makes a tree that transformer takes; tests/adaptation/test_lora.py holds it to the merged model",
     "with_adapters": "makes a tree that transformer takes; tests/adaptation/test_lora.py holds it to one adapter a row",
-    "check_chosen": "refuses arguments; tests/adaptation/test_lora.py reads what both sides say",
+    "fast.frozen.lora_linear": "tests/adaptation/test_lora.py holds it to the plain form",
+    "fast.frozen.without_dropout": "when the fast form runs; held through lora_linear",
 }
 
 

@@ -1,22 +1,22 @@
-"""The gradient of lora, by hand."""
+"""The gradient of LoRA, by hand."""
 
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
 
-from minillm.adaptation.lora import Adapter, Inputs, Keep, Matrix, Outputs, Params, merge_lora
+from minillm.adaptation.lora import merge_lora
+from minillm.adaptation.shared import FactorA, FactorB, Inputs, Keep, Matrix, Outputs
 from minillm.axes import checked
-from minillm.parameters import leaf_at
+from minillm.parameters import Adapter, Params, leaf_at
 
 
 @checked
 def lora_linear_vjp(
     x: Inputs,
     weight: Matrix,
-    lora_a: Float[Any, "d_in R"],
-    lora_b: Float[Any, "R d_out"],
+    lora_a: FactorA,
+    lora_b: FactorB,
     scale: float = 1.0,
     keep: Keep | None = None,
     dropout: float = 0.0,
@@ -58,12 +58,12 @@ def merge_lora_vjp(params: Params, adapter: Adapter, scale: float) -> tuple[Para
     """
 
     def vjp(g: Params) -> tuple[Adapter]:
-        found = {}
+        dadapter = {}
         for path, pair in adapter.items():
             dweight = leaf_at(g, path)
             factor = np.asarray(scale, dweight.dtype)
             dlora_a, dlora_b = factor * (dweight @ pair["lora_b"].T), factor * (pair["lora_a"].T @ dweight)
-            found[path] = {"lora_a": dlora_a, "lora_b": dlora_b}
-        return (found,)
+            dadapter[path] = {"lora_a": dlora_a, "lora_b": dlora_b}
+        return (dadapter,)
 
     return merge_lora(params, adapter, scale), vjp

@@ -12,6 +12,9 @@ Matrix = Float[Any, "rows columns"]
 Matrices = Float[Any, "*batch rows columns"]
 SingularValues = Float[Any, "*batch R"]
 TestMatrix = Float[Any, "columns samples"]
+Theta = Float[Any, "parameters"]
+Projection = Float[Any, "parameters d"]
+Point = Float[Any, "d"]
 
 
 class SVD(NamedTuple):

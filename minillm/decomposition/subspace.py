@@ -1,6 +1,6 @@
 """Intrinsic dimension: how few numbers it takes to train a model, if they may be any mixture of its parameters.
 
-    theta = theta_0 + P z,    z of d numbers, zero at first         (Li et al. 2018, eq. 2; our z is their theta^(d))
+    theta = theta_0 + P z,    z of d numbers, zero at first         [Li2018], eq. 2; our z is their theta^(d)
 
 P is random and stays; its columns have length 1. Only z is trained. The smallest d whose model reaches 90 % of what
 training everything reaches is called d_90: how much a task asks of a model, beside how much the model has.
@@ -10,14 +10,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
 
 from minillm.axes import checked
+from minillm.decomposition.shared import Point, Projection, Theta
 from minillm.errors import InputError
-
-Theta = Float[Any, "parameters"]
-Projection = Float[Any, "parameters d"]
-Point = Float[Any, "d"]
 
 
 def init_projection(parameters: int, d: int, rng: np.random.Generator, dtype: Any = np.float32) -> Projection:
@@ -42,15 +38,17 @@ def subspace_point(theta: Theta, projection: Projection, z: Point) -> Theta:
     return theta + projection @ z
 
 
-def intrinsic_dimension(dimensions: Sequence[int], scores: Sequence[float], whole: float, share: float = 0.9) -> float:
-    """The dimension at which the score first reaches `share` of `whole`, between two measured ones on a log scale.
+def intrinsic_dimension(
+    dimensions: Sequence[int], scores: Sequence[float], whole: float, fraction: float = 0.9
+) -> float:
+    """The dimension at which the score first reaches `fraction` of `whole`, between two measured ones on a log scale.
 
     Raises InputError where no dimension reaches it, or already the first does: then it lies outside what was measured.
 
     >>> intrinsic_dimension([10, 100, 1000], [0.5, 0.8, 1.0], whole=1.0)
     316.22776601683796
     """
-    goal = share * whole
+    goal = fraction * whole
     reached = [index for index, score in enumerate(scores) if score >= goal]
     if not reached or reached[0] == 0:
         raise InputError(

@@ -1,15 +1,9 @@
-"""Intrinsic dimension, jitted: `minillm.decomposition.subspace` for CPU, GPU and TPU. JAX derives the gradient."""
-
-from typing import Any
+"""Intrinsic dimension in JAX, which derives the gradient."""
 
 import jax
-from jaxtyping import Float
 
 from minillm.axes import checked
-
-Theta = Float[Any, "parameters"]
-Projection = Float[Any, "parameters d"]
-Point = Float[Any, "d"]
+from minillm.decomposition.shared import Point, Projection, Theta
 
 
 @jax.jit

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np  # noqa: F401  for the examples
 
 from minillm.axes import checked
-from minillm.decomposition.subspace import Point, Projection, Theta
+from minillm.decomposition.shared import Point, Projection, Theta
 
 
 @checked

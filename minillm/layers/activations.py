@@ -1,36 +1,40 @@
 """Activations: the bend between two linear layers, without which they would be one.
 
-    gelu(x)      = x Phi(x),  Phi the normal distribution    (Hendrycks & Gimpel 2016, section 2)
-    gelu_tanh(x) = x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))                    (same place)
-    silu(x)      = x s(x),  s the logistic function          (same paper; Elfwing et al. 2017)
+    gelu(x)      = x Phi(x),  Phi the normal distribution    [Hendrycks2016], section 2
+    gelu_tanh(x) = x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3)))                    same place
+    silu(x)      = x s(x),  s the logistic function          same paper; [Elfwing2017]
 
 GPT-2 uses the tanh form, BERT the exact one, Llama silu.
 """
 
 import math
-from collections.abc import Callable
-from typing import Any
 
 import numpy as np
-from jaxtyping import Float
 
 from minillm.axes import checked
-
-Numbers = Float[Any, "*batch"]
-Gradient = tuple[Numbers, Callable[[Numbers], tuple[Numbers]]]
-
-_erf = np.frompyfunc(math.erf, 1, 1)  # NumPy has no error function; Python's is exact to the last bit
+from minillm.layers.shared import Numbers
 
 
 @checked
 def gelu(x: Numbers) -> Numbers:
-    """x times the chance that a standard normal number is below x.
+    """x times the probability that a standard normal number is below x.
 
     >>> gelu(np.array([-1.0, 0.0, 1.0])).round(4)
     array([-0.1587,  0.    ,  0.8413])
     """
-    below = (1 + np.asarray(_erf(x / math.sqrt(2)), x.dtype)) / 2
-    return x * below
+    return x * normal_cdf(x)
+
+
+@checked
+def normal_cdf(x: Numbers) -> Numbers:
+    """Phi(x), the probability that a standard normal number is below x.
+
+    NumPy has no error function; Python's is exact to the last bit.
+
+    >>> normal_cdf(np.array([-1.0, 0.0, 1.0])).round(4)
+    array([0.1587, 0.5   , 0.8413])
+    """
+    return (1 + np.asarray(np.frompyfunc(math.erf, 1, 1)(x / math.sqrt(2)), x.dtype)) / 2
 
 
 @checked

@@ -1,11 +1,15 @@
 """The gradient of activations, by hand."""
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
 from minillm.axes import checked
-from minillm.layers.activations import Gradient, Numbers, _erf
+from minillm.layers.activations import normal_cdf
+from minillm.layers.shared import Numbers
+
+Gradient = tuple[Numbers, Callable[[Numbers], tuple[Numbers]]]
 
 
 @checked
@@ -17,7 +21,7 @@ def gelu_vjp(x: Numbers) -> Gradient:
     >>> gelu_vjp(np.array([0.0, 1.0]))[1](np.ones(2))[0].round(4)
     array([0.5   , 1.0833])
     """
-    below = (1 + np.asarray(_erf(x / math.sqrt(2)), x.dtype)) / 2
+    below = normal_cdf(x)
     density = np.exp(-x / 2 * x) / math.sqrt(2 * math.pi)
     return x * below, lambda g: (g * (below + x * density),)
 

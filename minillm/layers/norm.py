@@ -1,21 +1,16 @@
 """Normalisation: keep the size of a vector in hand, layer after layer.
 
-    layer_norm(x) = (x - mean(x)) / sqrt(var(x) + eps) * scale + bias   (Ba et al. 2016, eq. 4)
-    rms_norm(x)   = x / sqrt(mean(x^2) + eps) * scale                   (Zhang & Sennrich 2019, eq. 4)
+    layer_norm(x) = (x - mean(x)) / sqrt(var(x) + eps) * scale + bias   [Ba2016], eq. 4
+    rms_norm(x)   = x / sqrt(mean(x^2) + eps) * scale                   [Zhang2019], eq. 4
 
 Our `scale` is the papers' gain g. The mean is over the last axis only, so every token is normalised by
 itself and nothing leaks between tokens.
 """
 
-from typing import Any
-
 import numpy as np
-from jaxtyping import Float
 
 from minillm.axes import checked, wide
-
-Vectors = Float[Any, "*batch D"]
-Scale = Float[Any, "D"]
+from minillm.layers.shared import Scale, Vectors
 
 
 @checked

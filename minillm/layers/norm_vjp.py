@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from minillm.axes import checked, wide
-from minillm.layers.norm import Scale, Vectors
+from minillm.layers.shared import Scale, Vectors
 
 
 @checked

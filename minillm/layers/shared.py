@@ -8,7 +8,10 @@ from jaxtyping import Float, Int
 from minillm.axes import is_traced
 from minillm.errors import InputError
 
+Numbers = Float[Any, "*batch"]
+Scores = Float[Any, "*batch S"]
 Vectors = Float[Any, "*batch D"]
+Scale = Float[Any, "D"]
 Inputs = Float[Any, "*batch d_in"]
 Outputs = Float[Any, "*batch d_out"]
 Matrix = Float[Any, "d_in d_out"]

@@ -1,6 +1,6 @@
-"""Softmax: turn scores into shares that sum to one.
+"""Softmax: turn scores into probabilities.
 
-    softmax(z)_i = exp(z_i) / sum_j exp(z_j)               (Bridle 1990)
+    softmax(z)_i = exp(z_i) / sum_j exp(z_j)               [Bridle1990]
 
 Adding a constant to every score changes nothing, so the largest is subtracted first: exp never overflows,
 and the largest term is exactly 1. The sum runs over the last axis, in at least float32.
@@ -9,11 +9,10 @@ and the largest term is exactly 1. The sum runs over the last axis, in at least 
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool
 
 from minillm.axes import checked, wide
-
-Scores = Float[Any, "*batch S"]
+from minillm.layers.shared import Scores
 
 
 def softmax_naive(scores: Scores) -> Scores:
@@ -27,7 +26,7 @@ def softmax_naive(scores: Scores) -> Scores:
 
 @checked
 def softmax(scores: Scores) -> Scores:
-    """Shares of each score along the last axis.
+    """The probabilities of each row: at least 0, with sum 1 along the last axis.
 
     >>> softmax(np.array([1000.0, 1000.0 + np.log(3.0)]))
     array([0.25, 0.75])
@@ -39,7 +38,7 @@ def softmax(scores: Scores) -> Scores:
 
 @checked
 def masked_softmax(scores: Scores, mask: Bool[Any, "..."]) -> Scores:
-    """Shares among the scores whose mask is True; the others get exactly 0, and so does a row without any.
+    """Probabilities among the scores whose mask is True; the others get exactly 0, as does a row without any.
 
     `mask` broadcasts against `scores`. What stands in a masked place does not matter, NaN and infinity
     included.
@@ -57,7 +56,7 @@ def masked_softmax(scores: Scores, mask: Bool[Any, "..."]) -> Scores:
 
 @checked
 def log_softmax(scores: Scores) -> Scores:
-    """Logarithm of `softmax` in nats, without the logarithm of a share that has rounded to zero.
+    """Logarithm of `softmax` in nats, without the logarithm of a probability that has rounded to zero.
 
     log softmax(z)_i = z_i - log sum_j exp(z_j)
 

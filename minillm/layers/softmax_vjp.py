@@ -7,32 +7,33 @@ import numpy as np
 from jaxtyping import Bool
 
 from minillm.axes import checked, wide
-from minillm.layers.softmax import Scores, log_softmax, masked_softmax, softmax
+from minillm.layers.shared import Scores
+from minillm.layers.softmax import log_softmax, masked_softmax, softmax
 
 
 @checked
 def softmax_vjp(scores: Scores) -> tuple[Scores, Callable[[Scores], tuple[Scores]]]:
     """`softmax` and its gradient, in the form of `jax.vjp`.
 
-    The share p_i = exp(z_i) / sum_j exp(z_j) has the derivative p_i (1[i = k] - p_k) by z_k. So for an
+    The probability p_i = exp(z_i) / sum_j exp(z_j) has the derivative p_i (1[i = k] - p_k) by z_k. So for an
     upstream g:  dz = p (g - sum(p g)).  Raising all scores together changes nothing: dz sums to 0.
 
     >>> softmax_vjp(np.zeros(2))[1](np.array([1.0, 0.0]))
     (array([ 0.25, -0.25]),)
     """
-    shares = softmax(scores)
-    return shares, lambda g: (_through_shares(shares, g),)
+    probabilities = softmax(scores)
+    return probabilities, lambda g: (_through_softmax(probabilities, g),)
 
 
 @checked
 def masked_softmax_vjp(scores: Scores, mask: Bool[Any, "..."]) -> tuple[Scores, Callable[[Scores], tuple[Scores]]]:
-    """`masked_softmax` and its gradient: as `softmax_vjp`, since a masked place has the share 0 and so dz = 0.
+    """`masked_softmax` and its gradient: as `softmax_vjp`, since a masked place has probability 0 and so dz = 0.
 
     >>> masked_softmax_vjp(np.zeros(3), np.array([True, True, False]))[1](np.array([1.0, 0.0, 9.0]))
     (array([ 0.25, -0.25,  0.  ]),)
     """
-    shares = masked_softmax(scores, mask)
-    return shares, lambda g: (_through_shares(shares, g),)
+    probabilities = masked_softmax(scores, mask)
+    return probabilities, lambda g: (_through_softmax(probabilities, g),)
 
 
 @checked
@@ -44,15 +45,15 @@ def log_softmax_vjp(scores: Scores) -> tuple[Scores, Callable[[Scores], tuple[Sc
     >>> log_softmax_vjp(np.zeros(2))[1](np.array([1.0, 0.0]))
     (array([ 0.5, -0.5]),)
     """
-    log_shares = log_softmax(scores)
+    log_probabilities = log_softmax(scores)
 
     def vjp(g: Scores) -> tuple[Scores]:
         g = wide(g)
-        return ((g - np.exp(wide(log_shares)) * np.sum(g, axis=-1, keepdims=True)).astype(scores.dtype),)
+        return ((g - np.exp(wide(log_probabilities)) * np.sum(g, axis=-1, keepdims=True)).astype(scores.dtype),)
 
-    return log_shares, vjp
+    return log_probabilities, vjp
 
 
-def _through_shares(shares: Scores, g: Scores) -> Scores:
-    p, g = wide(shares), wide(g)
-    return (p * (g - np.sum(p * g, axis=-1, keepdims=True))).astype(shares.dtype)
+def _through_softmax(probabilities: Scores, g: Scores) -> Scores:
+    p, g = wide(probabilities), wide(g)
+    return (p * (g - np.sum(p * g, axis=-1, keepdims=True))).astype(probabilities.dtype)

@@ -1,6 +1,6 @@
 """How far a scaling law is from the runs: the objective that a fit makes small.
 
-    prediction   log L^ = LSE(log A - alpha log N, log B - beta log D, log E)      (Hoffmann et al. 2022, eq. 3)
+    prediction   log L^ = LSE(log A - alpha log N, log B - beta log D, log E)      [Hoffmann2022], eq. 3
     objective    sum over runs of Huber_delta(log L^ - log L),  delta = 1e-3
 
 LSE is log-sum-exp, with the largest term taken out first. The Huber loss is a square near 0 and a line beyond delta,
@@ -13,10 +13,7 @@ import numpy as np
 from jaxtyping import Float
 
 from minillm.axes import checked
-from minillm.errors import InputError
-
-Five = Float[Any, "*starts five"]  # log E, log A, log B, alpha, beta
-Points = Float[Any, "points"]
+from minillm.learning.shared import Five, Points, check_reduction
 
 
 @checked
@@ -30,8 +27,7 @@ def huber_objective(
     >>> round(float(off), 12)  # delta (0.1 - delta / 2)
     9.95e-05
     """
-    if reduction not in ("sum", "mean"):
-        raise InputError(f"huber_objective: reduction is {reduction!r}; choose sum or mean.")
+    check_reduction(reduction)
     e, a, b, alpha, beta = (five[..., i, None] for i in range(5))
     terms = np.stack([e + 0 * log_size, a - alpha * log_size, b - beta * log_tokens])
     largest = terms.max(0)

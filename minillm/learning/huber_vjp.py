@@ -7,8 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from minillm.axes import checked
-from minillm.errors import InputError
-from minillm.learning.huber import Five, Points
+from minillm.learning.shared import Five, Points, check_reduction
 
 
 @checked
@@ -20,8 +19,7 @@ def huber_objective_vjp(
     The slope of Huber is the residual, cut off at +-delta; that of LSE by its terms is their softmax p. The terms are
     log E, log A - alpha log N and log B - beta log D, so alpha has the slope -p_A log N, and beta -p_B log D.
     """
-    if reduction not in ("sum", "mean"):
-        raise InputError(f"huber_objective: reduction is {reduction!r}; choose sum or mean.")
+    check_reduction(reduction)
     e, a, b, alpha, beta = (five[..., i, None] for i in range(5))
     terms = np.stack([e + 0 * log_size, a - alpha * log_size, b - beta * log_tokens])
     largest = terms.max(0)

@@ -1,8 +1,8 @@
 """Optimisers: from a gradient to a step, and what is kept from step to step.
 
-    clip     g' = g min(1, c / ||g||)                     (Pascanu, Mikolov & Bengio 2013, algorithm 1)
-    SGD      v  = m v + g,   p' = p - lr v                (Polyak 1964: the heavy ball)
-    AdamW    a  = b1 a + (1 - b1) g                       (Kingma & Ba 2015; Loshchilov & Hutter 2019, algorithm 2)
+    clip     g' = g min(1, c / ||g||)                     [Pascanu2013], algorithm 1
+    SGD      v  = m v + g,   p' = p - lr v                [Polyak1964]: the heavy ball
+    AdamW    a  = b1 a + (1 - b1) g                       [Kingma2015]; [Loshchilov2019], algorithm 2
              b  = b2 b + (1 - b2) g^2
              p' = p - lr ((a / (1 - b1^t)) / (sqrt(b / (1 - b2^t)) + eps) + wd p)
 
@@ -16,29 +16,13 @@ state after one step. Nothing is written in place.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from minillm.axes import wide
+from minillm.learning.shared import LEARNED_BETAS, AdamWState, SGDState, Tree
 from minillm.parameters import decays
-
-Tree = Any  # the parameter tree of `minillm.config`, or any other
-LEARNED_BETAS = (0.9, 0.95)  # GPT-3's and Llama's, where Adam's own are 0.9 and 0.999
-
-
-class SGDState(NamedTuple):
-    """What SGD keeps: the running sum of gradients."""
-
-    velocity: Tree
-
-
-class AdamWState(NamedTuple):
-    """What AdamW keeps: how many steps were taken, and the running means of the gradient and its square."""
-
-    step: Any
-    first_moment: Tree
-    second_moment: Tree
 
 
 def global_norm(tree: Tree) -> Any:
@@ -76,7 +60,7 @@ def sgd_init(params: Tree) -> SGDState:
 def sgd_update(
     gradients: Tree, state: SGDState, params: Tree, learning_rate: float, momentum: float = 0.9
 ) -> tuple[Tree, SGDState]:
-    """One step downhill, with a share of all steps before; momentum 0 is plain gradient descent.
+    """One step downhill, with a fraction of all steps before; momentum 0 is plain gradient descent.
 
     >>> sgd_update([np.ones(1)], SGDState([np.ones(1)]), [np.ones(1)], 0.1, 0.5)
     ([array([0.85])], SGDState(velocity=[array([1.5])]))

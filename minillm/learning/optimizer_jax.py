@@ -1,60 +1,49 @@
-"""Optimisers, jitted: `minillm.learning.optimizer` for CPU, GPU and TPU, composed of optax's parts."""
+"""Optimisers in JAX.
 
-from typing import Any, NamedTuple
+What differs: the step is an int32 array, so that it stays on the device, and the corrections 1 - beta^t are computed in
+the default dtype.
+"""
+
+from typing import Any
 
 import jax
 import jax.numpy as jnp
-import optax
 
 from minillm.axes import wide
+from minillm.learning.shared import LEARNED_BETAS, AdamWState, SGDState, Tree
 from minillm.parameters import decays
-
-Tree = Any  # any JAX tree
-LEARNED_BETAS = (0.9, 0.95)
-
-
-class SGDState(NamedTuple):
-    """As the reference."""
-
-    velocity: Tree
-
-
-class AdamWState(NamedTuple):
-    """As the reference; the step is an int32 array, so that it stays on the device."""
-
-    step: Any
-    first_moment: Tree
-    second_moment: Tree
 
 
 def global_norm(tree: Tree) -> Any:
     """As the reference."""
-    return optax.tree.norm(jax.tree.map(wide, tree))
+    squares = [jnp.sum(jnp.square(wide(leaf))) for leaf in jax.tree.leaves(tree)]
+    return jnp.sqrt(jnp.sum(jnp.stack(squares)))
 
 
 def clip_by_global_norm(gradients: Tree, max_norm: float) -> Tree:
     """As the reference."""
     norm = global_norm(gradients)
-    # optax.clip_by_global_norm squares float16 gradients in float16, where the sum overflows at 65504.
     return jax.tree.map(lambda g: jnp.where(norm < max_norm, g, (g / norm.astype(g.dtype)) * max_norm), gradients)
 
 
 def sgd_init(params: Tree) -> SGDState:
     """As the reference."""
-    return SGDState(optax.trace(0.0).init(params).trace)
+    return SGDState(jax.tree.map(jnp.zeros_like, params))
 
 
 def sgd_update(
     gradients: Tree, state: SGDState, params: Tree, learning_rate: float, momentum: float = 0.9
 ) -> tuple[Tree, SGDState]:
     """As the reference."""
-    direction, kept = optax.trace(momentum).update(gradients, optax.TraceState(state.velocity))
-    return _moved(params, direction, learning_rate), SGDState(kept.trace)
+    velocity = jax.tree.map(lambda g, v: g + momentum * v, gradients, state.velocity)
+    rate = jnp.asarray(learning_rate)
+    return jax.tree.map(lambda p, v: p - rate.astype(p.dtype) * v, params, velocity), SGDState(velocity)
 
 
 def adamw_init(params: Tree) -> AdamWState:
     """As the reference."""
-    return AdamWState(*optax.scale_by_adam().init(params))
+    zeros = jax.tree.map(jnp.zeros_like, params)
+    return AdamWState(jnp.zeros((), jnp.int32), zeros, jax.tree.map(jnp.zeros_like, params))
 
 
 def adamw_update(
@@ -68,20 +57,22 @@ def adamw_update(
     weight_decay: float = 0.1,
     mask: Tree = None,
 ) -> tuple[Tree, AdamWState]:
-    """As the reference; the corrections 1 - beta^t are computed in the default dtype."""
+    """As the reference."""
+    step, rate = state.step + 1, jnp.asarray(learning_rate)
+    first = jax.tree.map(lambda g, a: (1 - beta1) * g + beta1 * a, gradients, state.first_moment)
+    second = jax.tree.map(lambda g, b: (1 - beta2) * jnp.square(g) + beta2 * b, gradients, state.second_moment)
+    first_part, second_part = (1 - beta ** jnp.asarray(step, float) for beta in (beta1, beta2))
+
+    def moved(p: Any, a: Any, b: Any, decays: bool) -> Any:
+        direction = (a / first_part.astype(a.dtype)) / (jnp.sqrt(b / second_part.astype(b.dtype)) + eps)
+        if decays:
+            direction = direction + weight_decay * p
+        return p - rate.astype(p.dtype) * direction
+
     mask = decay_mask(params) if mask is None else mask
-    adam = optax.scale_by_adam(beta1, beta2, eps)
-    decay = optax.add_decayed_weights(weight_decay, mask)
-    with jax.numpy_dtype_promotion("standard"):  # optax raises a Python float to the integer step
-        direction, kept = adam.update(gradients, optax.ScaleByAdamState(*state))
-    direction, _ = decay.update(direction, decay.init(params), params)
-    return _moved(params, direction, learning_rate), AdamWState(*kept)
+    return jax.tree.map(moved, params, first, second, mask), AdamWState(step, first, second)
 
 
 def decay_mask(params: Tree) -> Tree:
     """As the reference."""
     return jax.tree.map(decays, params)
-
-
-def _moved(params: Tree, direction: Tree, learning_rate: Any) -> Tree:
-    return jax.tree.map(lambda p, d: p - jnp.asarray(learning_rate, p.dtype) * d, params, direction)

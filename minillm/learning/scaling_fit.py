@@ -1,41 +1,31 @@
 """Fitting scaling laws: from losses of small models to constants, and from constants to a size.
 
-The constants are those that make `huber_objective` smallest (Hoffmann et al. 2022, section 3.3). Whether the runs'
+The constants are those that make `huber_objective` smallest ([Hoffmann2022], section 3.3). Whether the runs'
 losses are summed or averaged changes nothing about the minimum; but an optimiser stops where value and slope change by
-less than a fixed amount, and an average is smaller by the number of runs. Besiroglu et al. (2024) found that this is
-how the published constants came about.
+less than a fixed amount, and an average is smaller by the number of runs. [Besiroglu2024] found that this is how the
+published constants came about.
 
 The optimiser is BFGS from many starts at once, each with its own approximation of the inverse Hessian, ending by the
 two rules of L-BFGS-B. The starts are some of Hoffmann's 4,500.
 """
 
 from collections.abc import Callable
-from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int
 
 from minillm.errors import InputError
-from minillm.learning.huber import Five, Points
 from minillm.learning.huber_vjp import huber_objective_vjp
-from minillm.learning.scaling_laws import Chinchilla
-
-STARTS = np.array(list(product((-0.5, 0.5), (5.0, 10.0, 15.0), (5.0, 10.0, 15.0), (0.5, 1.0), (0.5, 1.0))))
-GRADIENT_TOLERANCE = 1e-5  # the largest slope at which a start counts as arrived, as in SciPy's L-BFGS-B
-VALUE_TOLERANCE = 2.2e-9  # or the smallest gain of a step that is worth another, likewise
-BACKTRACKS = 30
-
-
-class Descent(NamedTuple):
-    """Where each start has come to."""
-
-    x: Five
-    value: Float[Any, "*starts"]
-    slope: Five
-    inverse_hessian: Float[Any, "*starts five five"]
-    iterations: Int[Any, "*starts"]
-    running: Any  # booleans: not yet arrived
+from minillm.learning.shared import (
+    BACKTRACKS,
+    GRADIENT_TOLERANCE,
+    STARTS,
+    VALUE_TOLERANCE,
+    Chinchilla,
+    Descent,
+    Five,
+    Points,
+)
 
 
 class PowerLaw(NamedTuple):

@@ -1,36 +1,26 @@
-"""Fitting scaling laws, jitted: `minillm.learning.scaling_fit`, all starts in one program.
+"""Fitting scaling laws in JAX, all starts in one program.
 
-JAX derives the gradient, and the loops are the device's own. float32 cannot see slopes this small: enable float64.
+What differs: JAX derives the gradient, and the loops are the device's own. Inside `jit` the runs cannot be looked at.
 """
 
 from collections.abc import Callable
 from functools import partial
-from itertools import product
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jaxtyping import Float, Int
 
-from minillm.learning.huber_jax import Five, Points, huber_objective
-from minillm.learning.scaling_laws_jax import Chinchilla
-
-STARTS = np.array(list(product((-0.5, 0.5), (5.0, 10.0, 15.0), (5.0, 10.0, 15.0), (0.5, 1.0), (0.5, 1.0))))
-GRADIENT_TOLERANCE = 1e-5
-VALUE_TOLERANCE = 2.2e-9
-BACKTRACKS = 30
-
-
-class Descent(NamedTuple):
-    """As the reference."""
-
-    x: Five
-    value: Float[Any, "*starts"]
-    slope: Five
-    inverse_hessian: Float[Any, "*starts five five"]
-    iterations: Int[Any, "*starts"]
-    running: Any
+from minillm.learning.huber_jax import huber_objective
+from minillm.learning.shared import (
+    BACKTRACKS,
+    GRADIENT_TOLERANCE,
+    STARTS,
+    VALUE_TOLERANCE,
+    Chinchilla,
+    Descent,
+    Five,
+    Points,
+)
 
 
 def minimise(value_and_slope: Callable[[Five], tuple[Any, Five]], starts: Five, max_iterations: int = 500) -> Descent:

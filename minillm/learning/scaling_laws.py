@@ -1,41 +1,30 @@
 """Scaling laws: what a model's size, its data and its training cost say of its loss, before it is trained.
 
-    parameters   N = 12 L d^2                                        (Kaplan et al. 2020, section 2.1; no embeddings)
-    compute      C = 6 N D + attention                               (eq. 2.2; Chowdhery et al. 2022, appendix B)
-    Kaplan       L = [(Nc / N)^(aN / aD) + Dc / D]^aD                (eq. 1.5)
-    Chinchilla   L = E + A / N^alpha + B / D^beta                    (Hoffmann et al. 2022, eq. 2)
-    best split   N = G (C / 6)^a,  D = (C / 6)^(1 - a) / G           (eq. 4), a = beta / (alpha + beta)
-    repetition   D' = U + U R* (1 - exp(-R / R*))                    (Muennighoff et al. 2023, eq. 5)
+    parameters   N = 12 L d^2                                        [Kaplan2020], section 2.1; no embeddings
+    compute      C = 6 N D + attention                               eq. 2.2; [Chowdhery2022], appendix B
+    Kaplan       L = [(Nc / N)^(aN / aD) + Dc / D]^aD                eq. 1.5
+    Chinchilla   L = E + A / N^alpha + B / D^beta                    [Hoffmann2022], eq. 2
+    best split   N = G (C / 6)^a,  D = (C / 6)^(1 - a) / G           eq. 4, a = beta / (alpha + beta)
+    repetition   D' = U + U R* (1 - exp(-R / R*))                    [Muennighoff2023], eq. 5
 
 N is parameters, D training tokens, C training FLOP, L loss in nats a token; in a count of parameters L is layers and d
 the width. Kaplan's N leaves the embeddings out, Hoffmann's counts everything. Kaplan's laws go to 0; Hoffmann's E
 stays, the loss of a model that knows all there is to know. Numbers may be arrays; floating-point ones keep their dtype.
 """
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from minillm.errors import InputError
+from minillm.learning.shared import BESIROGLU, REPEATS_STAR, Chinchilla, check_budget
 
 PF_DAY = 8.64e19  # FLOP: 10^15 a second for a day, the unit of Kaplan's compute
-REPEATS_STAR = 15.39  # R*: repeated epochs after which a further one teaches little (Muennighoff et al. 2023)
 ATTENTION = {"none": 0, "kaplan": 6, "palm": 12}  # FLOP for each layer, channel and position of the context
-
-
-class Chinchilla(NamedTuple):
-    """The five constants of Hoffmann's law."""
-
-    E: Any
-    A: Any
-    B: Any
-    alpha: Any
-    beta: Any
 
 
 HOFFMANN = Chinchilla(1.69, 406.4, 410.7, 0.34, 0.28)  # as printed, eq. 10
 HOFFMANN_UNROUNDED = Chinchilla(1.6934, 406.4, 410.7, 0.3392, 0.2849)  # as the paper's TeX source has them
-BESIROGLU = Chinchilla(1.8172, 482.01, 2085.43, 0.3478, 0.3658)  # Besiroglu et al. 2024, refitted
 
 
 def gpt2_parameters(num_layers: int, model_dim: int, vocab_size: int = 50257, context_length: int = 1024) -> int:
@@ -135,11 +124,10 @@ def optimal_split(flops: Any, law: Chinchilla = BESIROGLU) -> tuple[Any, Any]:
     >>> round(size / 1e9), round(tokens / size)
     (72, 18)
     """
-    if not np.all(np.asarray(flops) > 0):
-        raise InputError(f"optimal_split: the budget is {flops} FLOP; it must be above 0.")
-    share = law.beta / (law.alpha + law.beta)
+    check_budget(flops)
+    a = law.beta / (law.alpha + law.beta)
     G = (law.alpha * law.A / (law.beta * law.B)) ** (1 / (law.alpha + law.beta))
-    return G * (flops / 6) ** share, (flops / 6) ** (1 - share) / G
+    return G * (flops / 6) ** a, (flops / 6) ** (1 - a) / G
 
 
 def effective_tokens(unique_tokens: Any, epochs: Any, repeats_star: float = REPEATS_STAR) -> Any:

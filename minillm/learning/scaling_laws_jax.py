@@ -1,23 +1,10 @@
-"""Scaling laws, traceable: `minillm.learning.scaling_laws` for arrays of sizes and budgets. Counts need no twin."""
+"""Scaling laws in JAX, for arrays of sizes and budgets. Counts need no twin."""
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax.numpy as jnp
 
-REPEATS_STAR = 15.39
-
-
-class Chinchilla(NamedTuple):
-    """As the reference."""
-
-    E: Any
-    A: Any
-    B: Any
-    alpha: Any
-    beta: Any
-
-
-BESIROGLU = Chinchilla(1.8172, 482.01, 2085.43, 0.3478, 0.3658)
+from minillm.learning.shared import BESIROGLU, REPEATS_STAR, Chinchilla, check_budget
 
 
 def kaplan_loss(num_parameters: Any, num_tokens: Any) -> Any:
@@ -31,10 +18,11 @@ def chinchilla_loss(num_parameters: Any, num_tokens: Any, law: Chinchilla = BESI
 
 
 def optimal_split(flops: Any, law: Chinchilla = BESIROGLU) -> tuple[Any, Any]:
-    """As the reference; a budget that is not above 0 gives NaN or 0, not an error."""
-    share = law.beta / (law.alpha + law.beta)
+    """As the reference; inside `jit` a budget that is not above 0 gives NaN or 0, not an error."""
+    check_budget(flops)
+    a = law.beta / (law.alpha + law.beta)
     G = (law.alpha * law.A / (law.beta * law.B)) ** (1 / (law.alpha + law.beta))
-    return G * (flops / 6) ** share, (flops / 6) ** (1 - share) / G
+    return G * (flops / 6) ** a, (flops / 6) ** (1 - a) / G
 
 
 def effective_tokens(unique_tokens: Any, epochs: Any, repeats_star: float = REPEATS_STAR) -> Any:

@@ -1,14 +1,14 @@
 """Schedules: the learning rate of each step.
 
     warm-up   lr(s) = peak (s + 1) / (w + 1)                                     for s < w
-    cosine    lr(s) = end + (peak - end) (1 + cos(pi (s - w) / (S - w))) / 2     (Loshchilov & Hutter 2017, eq. 5)
-    WSD       lr(s) = peak,  then over the last d steps down to end              (Hu et al. 2024, section 4.2)
+    cosine    lr(s) = end + (peak - end) (1 + cos(pi (s - w) / (S - w))) / 2     [Loshchilov2017], eq. 5
+    WSD       lr(s) = peak,  then over the last d steps down to end              [Hu2024], section 4.2
 
 Our s is the step, counted from 0; w, d and S are `warmup_steps`, `decay_steps` and `total_steps`; end is
 `final_fraction` of the peak. The warm-up starts at peak / (w + 1), since a first step at rate 0 would be wasted, and
 step w has the peak. The end is reached at s = S, one after the last step. A cosine has to know S before it starts; WSD
 needs it only when the decay begins. The WSD paper leaves the form of the decay open and takes an exponential; ours
-is linear (Hägele et al. 2024, section 4: as good as the cosine).
+is linear, as good as the cosine in [Hagele2024], section 4.
 
 Each schedule takes one step, or an array of them.
 """
@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from minillm.errors import InputError
+from minillm.learning.shared import check_schedule
 
 
 def constant(step: Any, peak: float, warmup_steps: int = 0) -> Any:
@@ -55,32 +55,6 @@ def warmup_stable_decay(
     done = np.clip((step - (total_steps - decay_steps)) / max(decay_steps, 1), 0, 1)
     falling = peak * (1 - (1 - final_fraction) * done)
     return np.where(step < warmup_steps, _warmup(step, peak, warmup_steps), falling)
-
-
-def check_schedule(
-    peak: float,
-    warmup_steps: int,
-    total_steps: int | None = None,
-    decay_steps: int = 0,
-    final_fraction: float = 0.0,
-) -> None:
-    """Refuse a schedule that has no such steps.
-
-    >>> check_schedule(1.0, warmup_steps=9, total_steps=9)
-    Traceback (most recent call last):
-    minillm.errors.InputError: 9 warm-up steps and 0 decay steps leave none of the 9 steps at the peak; take fewer.
-    """
-    if not 0 <= peak < float("inf"):
-        raise InputError(f"The learning rate is {peak}; it must be at least 0 and finite.")
-    if min(warmup_steps, decay_steps) < 0:
-        raise InputError(f"warmup_steps is {warmup_steps} and decay_steps {decay_steps}; neither may be negative.")
-    if not 0 <= final_fraction <= 1:
-        raise InputError(f"final_fraction is {final_fraction}; it must be from 0 to 1, a share of the learning rate.")
-    if total_steps is not None and warmup_steps + decay_steps >= total_steps:
-        raise InputError(
-            f"{warmup_steps} warm-up steps and {decay_steps} decay steps leave none of the {total_steps} steps at the "
-            "peak; take fewer."
-        )
 
 
 def _warmup(step: Any, peak: float, warmup_steps: int) -> Any:

@@ -12,4 +12,3 @@ TWINS = (
     Twin(warmup_cosine, given=st.tuples(steps, st.just(3.0), st.just(31), warmups, st.just(0.1))),
     Twin(warmup_stable_decay, given=st.tuples(steps, st.just(3.0), st.just(31), warmups, st.just(11), st.just(0.1))),
 )
-ALONE = {"check_schedule": "refuses arguments; tests/learning/test_schedules.py reads what both sides say"}

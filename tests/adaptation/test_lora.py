@@ -1,6 +1,7 @@
 """Laws of LoRA: nothing changes at first, merged is applied, the base stays, only the adapter learns."""
 
 from dataclasses import replace
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +17,7 @@ from minillm.adaptation import lora_vjp
 from minillm.adaptation.lora_flax import LoRATransformer
 from minillm.config import Config, LoRAConfig
 from minillm.errors import InputError
+from minillm.forms import plain_forms
 from minillm.layers.fast.transposed import transpose_weights
 from minillm.layers.losses_jax import cross_entropy
 from minillm.learning import optimizer_jax as optimizer
@@ -80,6 +82,29 @@ def test_the_layer_is_the_merged_one(side, seed):
         assert np.linalg.matrix_rank(merged - weight) == 3
         np.testing.assert_allclose(side.lora_linear(x, weight, a, b, 0.7), x @ merged, atol=1e-12)
         np.testing.assert_allclose(side.lora_linear(x, weight, a, 0 * b, 0.7), x @ weight, atol=1e-14)
+
+
+def test_the_form_that_runs_is_the_plain_one():
+    """In values and in the gradients of x, A and B; neither gives W one."""
+    x, weight, a, b = normal(0, 2, 3, 7), normal(1, 7, 5), normal(2, 7, 3), normal(3, 3, 5)
+    upstream = normal(4, 2, 3, 5)
+
+    def value_and_gradients():
+        out, vjp = jax.vjp(partial(accelerated.lora_linear, scale=0.7), x, weight, a, b)
+        return out, *vjp(upstream)
+
+    with jax.enable_x64(True):
+        fast = value_and_gradients()
+        with plain_forms():
+            plain = value_and_gradients()
+        kept = [len(jax.tree.leaves(jax.vjp(partial(accelerated.lora_linear, scale=0.7), x, weight, a, b)[1]))]
+        with plain_forms():
+            kept.append(len(jax.tree.leaves(jax.vjp(partial(accelerated.lora_linear, scale=0.7), x, weight, a, b)[1])))
+    for one, other in zip(plain, fast, strict=True):
+        np.testing.assert_allclose(other, one, atol=1e-13)
+    assert not plain[2].any()
+    assert min(np.abs(plain[index]).max() for index in (0, 1, 3, 4)) > 0.1
+    assert kept[0] != kept[1]  # two forms indeed
 
 
 @each_side

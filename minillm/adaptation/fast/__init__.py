@@ -1,0 +1,1 @@
+"""Other ways to the same adapted layers, each held to the plain twin."""
