@@ -3,6 +3,7 @@
 from typing import Any, Self
 
 import jax
+import jax.numpy as jnp
 from flax import nnx
 
 from minillm.config import MoEConfig
@@ -10,14 +11,13 @@ from minillm.experts.fast.choose import moe
 from minillm.experts.moe import init_moe_params
 from minillm.experts.moe_jax import auxiliary_loss
 from minillm.experts.shared import Loss, Noise, Params, VectorMask, Vectors
-from minillm.layers.draws_flax import draws
+from minillm.layers.modules_flax import draws
 from minillm.parameters import role_of
 
 
 class MoE(nnx.Module):
     """Holds the parameter tree of `moe`: what a loss trains as `nnx.Param`, the selection bias as a plain variable.
 
-    >>> import jax.numpy as jnp
     >>> layer = MoE(MoEConfig(num_experts=4), model_dim=3, ffn_dim=5, rngs=nnx.Rngs(0))
     >>> layer(jnp.ones((2, 7, 3))).shape
     (2, 7, 3)
@@ -39,7 +39,7 @@ class MoE(nnx.Module):
 
     @classmethod
     def from_params(cls, config: MoEConfig, params: Params) -> Self:
-        """The module of a tree that exists; its arrays are shared, and nothing is drawn."""
+        """The module of a tree that exists; nothing is drawn."""
         layer = nnx.eval_shape(lambda: cls(config, 1, 1, rngs=nnx.Rngs(0)))
         layer.params = _variables(params)
         return layer
@@ -55,6 +55,7 @@ class MoE(nnx.Module):
 
 def _variables(params: Params) -> Params:
     def variable(path: Any, leaf: Any) -> nnx.Variable:
-        return nnx.Variable(leaf) if role_of(path, leaf.shape) == "selection_bias" else nnx.Param(leaf)
+        kind = nnx.Variable if role_of(path, leaf.shape) == "selection_bias" else nnx.Param
+        return kind(jnp.asarray(leaf))
 
     return nnx.data(jax.tree_util.tree_map_with_path(variable, params))

@@ -2,14 +2,13 @@
 
 from typing import Self
 
-import jax
 import numpy as np
 from flax import nnx
 from jaxtyping import Float
 
 from minillm.axes import Tokens
 from minillm.config import Config
-from minillm.layers.draws_flax import draws
+from minillm.layers.modules_flax import draws, variables
 from minillm.transformer.transformer import init_params
 from minillm.transformer.transformer_jax import Params, transformer
 
@@ -25,13 +24,13 @@ class Transformer(nnx.Module):
     def __init__(self, config: Config, *, rngs: nnx.Rngs):
         """Draw the parameters by the rule of `init_params`."""
         self.config = config
-        self.params = nnx.data(jax.tree.map(nnx.Param, init_params(config, draws(rngs))))
+        self.params = variables(init_params(config, draws(rngs)))
 
     @classmethod
     def from_params(cls, config: Config, params: Params) -> Self:
-        """The module of a tree that exists; its arrays are shared, and nothing is drawn."""
+        """The module of a tree that exists; nothing is drawn, and what is on the device already is not copied."""
         model = nnx.eval_shape(lambda: cls(config, rngs=nnx.Rngs(0)))
-        model.params = nnx.data(jax.tree.map(nnx.Param, params))
+        model.params = variables(params)
         return model
 
     def __call__(self, tokens: Tokens) -> Float[np.ndarray, "*batch T V"]:

@@ -283,7 +283,7 @@ def test_a_mixed_batch_is_its_rows_alone():
 def test_the_module_is_off_on_merged_and_swapped():
     params = base(dtype=np.float32)
     adapter, other = trained(params, dtype=np.float32), trained(params, seed=9, dtype=np.float32)
-    model = LoRATransformer(CONFIG, params, adapter, LORA)
+    model = LoRATransformer.from_params(CONFIG, params, adapter, LORA)
     plain = accelerated_transformer.transformer(params, TOKENS, CONFIG)
     on = model(TOKENS)
     model.on = False
@@ -310,7 +310,7 @@ def test_the_module_is_off_on_merged_and_swapped():
 def test_flax_trains_the_adapter_of_the_module_alone():
     params = base(dtype=np.float32)
     adapter = reference.init_lora(params, LORA, np.random.default_rng(0))
-    model = LoRATransformer(CONFIG, params, adapter, replace(LORA, dropout=0.1))
+    model = LoRATransformer.from_params(CONFIG, params, adapter, replace(LORA, dropout=0.1))
     train = nnx.Optimizer(model, optax.sgd(0.1, momentum=0.9), wrt=nnx.LoRAParam)
     labels = jnp.asarray(np.roll(TOKENS, -1, axis=-1))
     assert len(jax.tree.leaves(nnx.state(train, nnx.OptState))) == 1 + len(jax.tree.leaves(adapter))  # one counts steps

@@ -7,13 +7,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tests.strategies import normal
 
 from minillm.decomposition import low_rank_jax, svd_jax
 from minillm.decomposition.fast import library, round_robin, sketch
 from minillm.decomposition.svd import jacobi_rotation, perpendicular_columns
 from minillm.decomposition.svd_laws import with_fixed_signs
 from minillm.forms import plain_forms
+from minillm.strategies import normal
 
 SHAPES = [(7, 5), (3, 5), (2, 3, 3), (5, 1)]
 each_shape = pytest.mark.parametrize("shape", SHAPES, ids=str)
