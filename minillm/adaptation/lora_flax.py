@@ -14,7 +14,7 @@ from minillm.adaptation.shared import Inputs, Matrix, Outputs
 from minillm.axes import Tokens
 from minillm.config import Config, LoRAConfig
 from minillm.errors import InputError
-from minillm.layers.modules_flax import draws, random_matrix, variables
+from minillm.layers.modules_flax import as_variables, draws, random_matrix
 from minillm.parameters import Adapter, Params, check_adapter
 from minillm.transformer.transformer_jax import transformer
 
@@ -33,7 +33,7 @@ class LoRALinear(nnx.Module):
         self.scale = lora.scale
         self.weight = random_matrix(rngs, d_in, d_out)
         [pair] = init_lora({"weight": self.weight}, LoRAConfig(lora.rank), draws(rngs)).values()
-        self.lora_a, self.lora_b = (variables(pair[name], nnx.LoRAParam) for name in ("lora_a", "lora_b"))
+        self.lora_a, self.lora_b = (as_variables(pair[name], nnx.LoRAParam) for name in ("lora_a", "lora_b"))
 
     @classmethod
     def from_weight(cls, weight: Matrix, lora: LoRAConfig, *, rngs: nnx.Rngs) -> Self:
@@ -56,8 +56,8 @@ class LoRATransformer(nnx.Module):
     def __init__(self, config: Config, params: Params, lora: LoRAConfig, *, rngs: nnx.Rngs):
         """Take the base over, and draw a new adapter as `init_lora` does; it is on."""
         self.config, self.lora, self.on = config, lora, True
-        self.params = variables(params, nnx.Variable)
-        self.adapter = variables(init_lora(params, lora, draws(rngs)), nnx.LoRAParam)
+        self.params = nnx.data(as_variables(params, nnx.Variable))
+        self.adapter = nnx.data(as_variables(init_lora(params, lora, draws(rngs)), nnx.LoRAParam))
         self.merged: Any = nnx.data(None)
 
     @classmethod
@@ -65,8 +65,8 @@ class LoRATransformer(nnx.Module):
         """The module of a base and an adapter that exist."""
         check_adapter(params, adapter)
         model = nnx.eval_shape(lambda: cls(config, params, lora, rngs=nnx.Rngs(0)))
-        model.params = variables(params, nnx.Variable)
-        model.adapter = variables(adapter, nnx.LoRAParam)
+        model.params = nnx.data(as_variables(params, nnx.Variable))
+        model.adapter = nnx.data(as_variables(adapter, nnx.LoRAParam))
         return model
 
     def __call__(self, tokens: Tokens, key: Any = None) -> Float[Any, "*batch T V"]:
@@ -83,7 +83,7 @@ class LoRATransformer(nnx.Module):
         if self.merged is not None:
             raise InputError("LoRA: the adapter is merged already; unmerge it first.")
         merged = merge_lora(nnx.as_pure(self.params), nnx.as_pure(self.adapter), self.lora.scale)
-        self.merged = variables(merged, nnx.Variable)
+        self.merged = nnx.data(as_variables(merged, nnx.Variable))
 
     def unmerge(self) -> None:
         """Go back to the base and its adapter. Raises InputError where nothing is merged."""
@@ -96,4 +96,4 @@ class LoRATransformer(nnx.Module):
         if self.merged is not None:
             raise InputError("LoRA: the adapter is merged; unmerge it before another takes its place.")
         check_adapter(nnx.as_pure(self.params), adapter)
-        self.adapter = variables(adapter, nnx.LoRAParam)
+        self.adapter = nnx.data(as_variables(adapter, nnx.LoRAParam))

@@ -14,7 +14,6 @@ from jaxtyping import Float, Int
 
 from minillm.axes import checked, wide
 from minillm.decomposition.fast import library, sketch
-from minillm.decomposition.low_rank_vjp_jax import approximation_gradient
 from minillm.decomposition.shared import (
     SVD,
     Matrices,
@@ -26,6 +25,7 @@ from minillm.decomposition.shared import (
     check_rank,
     check_samples,
 )
+from minillm.decomposition.svd_gradient_jax import approximation_gradient
 from minillm.decomposition.svd_jax import jacobi_svd
 from minillm.forms import faster
 

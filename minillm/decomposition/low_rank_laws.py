@@ -56,9 +56,9 @@ ALONE = {
     "fast.library.svd": FAST,
     "fast.sketch.randomized_svd": FAST,
     "fast.sketch.krylov_svd": FAST,
-    "low_rank_vjp_jax.with_svd_gradient": "what JAX asks for a gradient that is given",
+    "svd_gradient_jax.with_svd_gradient": "what JAX asks for a gradient that is given",
     **{
-        f"low_rank_vjp{side}.{name}": PART
+        f"svd_gradient{side}.{name}": PART
         for name in ("svd_gradient", "approximation_gradient", "inverse_or_zero")
         for side in ("", "_jax")
     },

@@ -2,7 +2,7 @@
 
 What differs: the loops are the device's own, so that one program serves every matrix of a shape; a pair that needs no
 rotation is multiplied by the identity; inside `jit` a matrix that is not finite gives NaN, and too few sweeps are no
-error. JAX cannot differentiate a loop of unknown length, so the gradient is the one derived in `low_rank_vjp`. The form
+error. JAX cannot differentiate a loop of unknown length, so the gradient is the one derived in `svd_gradient`. The form
 that runs rotates many pairs at once (`fast.round_robin`).
 """
 
@@ -16,8 +16,8 @@ from jaxtyping import Float
 
 from minillm.axes import checked, wide
 from minillm.decomposition.fast import round_robin
-from minillm.decomposition.low_rank_vjp_jax import with_svd_gradient
 from minillm.decomposition.shared import SVD, Matrices, Matrix, check_finite, underflow
+from minillm.decomposition.svd_gradient_jax import with_svd_gradient
 from minillm.forms import faster
 
 

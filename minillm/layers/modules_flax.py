@@ -11,13 +11,13 @@ import jax.numpy as jnp
 from flax import nnx
 
 
-def variables(tree: Any, kind: type[nnx.Variable] = nnx.Param) -> Any:
-    """The tree with each array as a variable of this kind, to be an attribute of a module.
+def as_variables(tree: Any, kind: type[nnx.Variable] = nnx.Param) -> Any:
+    """The tree with each array as a variable of this kind; as an attribute of a module, give it to `nnx.data`.
 
-    >>> variables({"scale": [1.0]}, nnx.LoRAParam)["scale"][0].shape
+    >>> as_variables({"scale": [1.0]}, nnx.LoRAParam)["scale"][0].shape
     ()
     """
-    return nnx.data(jax.tree.map(lambda leaf: kind(jnp.asarray(leaf)), tree))
+    return jax.tree.map(lambda leaf: kind(jnp.asarray(leaf)), tree)
 
 
 def random_matrix(rngs: nnx.Rngs, d_in: int, d_out: int) -> nnx.Param:

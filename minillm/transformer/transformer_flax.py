@@ -8,7 +8,7 @@ from jaxtyping import Float
 
 from minillm.axes import Tokens
 from minillm.config import Config
-from minillm.layers.modules_flax import draws, variables
+from minillm.layers.modules_flax import as_variables, draws
 from minillm.transformer.transformer import init_params
 from minillm.transformer.transformer_jax import Params, transformer
 
@@ -24,13 +24,13 @@ class Transformer(nnx.Module):
     def __init__(self, config: Config, *, rngs: nnx.Rngs):
         """Draw the parameters by the rule of `init_params`."""
         self.config = config
-        self.params = variables(init_params(config, draws(rngs)))
+        self.params = nnx.data(as_variables(init_params(config, draws(rngs))))
 
     @classmethod
     def from_params(cls, config: Config, params: Params) -> Self:
         """The module of a tree that exists; nothing is drawn, and what is on the device already is not copied."""
         model = nnx.eval_shape(lambda: cls(config, rngs=nnx.Rngs(0)))
-        model.params = variables(params)
+        model.params = nnx.data(as_variables(params))
         return model
 
     def __call__(self, tokens: Tokens) -> Float[np.ndarray, "*batch T V"]:

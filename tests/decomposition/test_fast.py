@@ -27,7 +27,7 @@ def both(function, *args):
 
 
 def assert_alike(plain, fast, tolerance=1e-12):
-    for one, other in zip(with_fixed_signs(plain, plain), with_fixed_signs(fast, plain), strict=True):
+    for one, other in zip(with_fixed_signs(plain, plain), with_fixed_signs(fast, fast), strict=True):
         np.testing.assert_allclose(other, one, atol=tolerance)
 
 

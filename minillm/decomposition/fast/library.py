@@ -11,8 +11,8 @@ import jax
 import jax.numpy as jnp
 
 from minillm.axes import wide
-from minillm.decomposition.low_rank_vjp_jax import with_svd_gradient
 from minillm.decomposition.shared import SVD, Matrices, check_finite
+from minillm.decomposition.svd_gradient_jax import with_svd_gradient
 
 
 def svd(matrix: Matrices) -> SVD:

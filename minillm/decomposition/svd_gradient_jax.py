@@ -1,4 +1,4 @@
-"""The gradient of low rank in JAX, and how a decomposition gets it.
+"""How a gradient goes back through a singular value decomposition in JAX, and how a decomposition gets it.
 
 What differs: nothing in the formulas. JAX's own gradient divides by the gaps between singular values, and gives NaN
 where two are equal; and it cannot go back through a loop of unknown length.
