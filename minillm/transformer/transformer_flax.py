@@ -28,7 +28,7 @@ class Transformer(nnx.Module):
 
     @classmethod
     def from_params(cls, config: Config, params: Params) -> Self:
-        """The module of a tree that exists; nothing is drawn, and what is on the device already is not copied."""
+        """The module of a tree that exists; nothing is drawn."""
         model = nnx.eval_shape(lambda: cls(config, rngs=nnx.Rngs(0)))
         model.params = nnx.data(as_variables(params))
         return model
