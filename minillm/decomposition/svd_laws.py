@@ -65,7 +65,6 @@ PART = "a step of jacobi_svd; held through it"
 ALONE = {
     "power_svd": "a form kept for teaching; tests/decomposition/test_svd.py holds it to the others",
     "stack_svds": "loops over a batch, which the twin does at once",
-    "underflow": "a number that a dtype has",
     "with_missing_directions": PART,
     "jacobi_rotation": "a step of jacobi_svd; tests/decomposition/test_fast.py holds both sides to a case by hand",
     "perpendicular_columns": "the fast form leaves another order; tests/decomposition/test_fast.py holds each",
