@@ -187,10 +187,10 @@ class Config:
         head = 0 if self.tied_embeddings else self.model_dim * self.vocab_size
         return self.vocab_size * self.model_dim + self.num_layers * layer + self.model_dim + head
 
-    def check_room(self, prompt_length: int, max_new_tokens: int) -> None:
+    def check_context(self, prompt_length: int, max_new_tokens: int) -> None:
         """Refuse a generation that the context cannot hold.
 
-        >>> Config(7, 1, 4, 2, 1, 2, 5, context_length=8).check_room(prompt_length=9, max_new_tokens=1)
+        >>> Config(7, 1, 4, 2, 1, 2, 5, context_length=8).check_context(prompt_length=9, max_new_tokens=1)
         Traceback (most recent call last):
         minillm.errors.InputError: The prompt has 9 tokens and the context 8; shorten the prompt.
         """

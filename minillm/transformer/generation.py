@@ -39,7 +39,7 @@ def generate(
     >>> len(list(generate(params, np.array([1, 2, 3]), np.zeros(5), TINY)))
     5
     """
-    config.check_room(len(prompt), len(draws))
+    config.check_context(len(prompt), len(draws))
     cache = init_cache(config, 1, len(prompt) + len(draws), params["embedding"].dtype)
     logits, cache = prefill(params, prompt[None], cache, config)
     return _tokens(params, sample(logits, draws[:1], sampling), cache, draws, config, sampling, stop_ids)

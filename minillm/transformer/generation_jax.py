@@ -33,7 +33,7 @@ def generate(
     stop_ids: Collection[int] = (),
 ) -> Iterator[int]:
     """As the reference."""
-    config.check_room(len(prompt), len(draws))
+    config.check_context(len(prompt), len(draws))
     padded = np.zeros(bucket(len(prompt)), np.int32)
     padded[: len(prompt)] = prompt
     cache = init_cache(config, 1, bucket(max(len(padded), len(prompt) + len(draws))), params["embedding"].dtype)

@@ -51,7 +51,7 @@ class PretendedModel:
         self.asked = []
 
     def generate(self, prompt_ids, max_new_tokens, temperature=0.0, top_k=None, top_p=None, seed=0):
-        self.config.check_room(len(prompt_ids), max_new_tokens)
+        self.config.check_context(len(prompt_ids), max_new_tokens)
         self.asked.append(self.tokenizer.decode(prompt_ids))
         return iter([*self.tokenizer.encode(ANSWER), STOP][:max_new_tokens])
 
