@@ -27,7 +27,7 @@ def tinyshakespeare() -> str:
             f"tinyshakespeare is not at {path} ({error.strerror}); set {VARIABLE} to the path of karpathy/char-rnn's "
             "data/tinyshakespeare/input.txt, or take the text 'shakespeare', which is fetched."
         ) from error
-    found = hashlib.sha256(content).hexdigest()
-    if found != SHA256:
-        raise DownloadError(f"{path} has the SHA-256 {found}, not {SHA256}: it is another text; replace the file.")
+    actual = hashlib.sha256(content).hexdigest()
+    if actual != SHA256:
+        raise DownloadError(f"{path} has the SHA-256 {actual}, not {SHA256}: it is another text; replace the file.")
     return content.decode("utf-8")

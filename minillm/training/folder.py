@@ -26,19 +26,19 @@ def open_folder(folder: Path) -> None:
 
 
 def begin(folder: Path, start: Start) -> None:
-    """Make room for the run: nothing is overwritten unless that was asked for.
+    """Prepare the folder for the run: nothing is overwritten unless that was asked for.
 
     "new" refuses a folder with a run in it, "resume" takes it as it is, "fresh" removes the run first.
     """
-    found = [folder / name for name in OWN if (folder / name).exists()]
-    if start == "new" and found:
+    existing = [folder / name for name in OWN if (folder / name).exists()]
+    if start == "new" and existing:
         raise InputError(
-            f"{folder} has a run in it already ({found[0].name}); go on with it by --resume, or remove it and begin "
+            f"{folder} has a run in it already ({existing[0].name}); go on with it by --resume, or remove it and begin "
             "again by --fresh."
         )
     if start == "fresh":
         try:
-            for path in found:
+            for path in existing:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
         except OSError as error:
             raise _unusable(folder, error) from error

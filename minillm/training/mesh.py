@@ -86,7 +86,7 @@ def parameter_sharding(mesh: Mesh, tree: Any) -> Any:
 
 
 def on_the_host(mesh: Mesh, tree: Any) -> Any:
-    """The whole arrays, for NumPy. All processes have to ask, as parts of experts lie with each."""
+    """The whole arrays, for NumPy. All processes have to ask, as each process holds its own experts only."""
     whole = NamedSharding(mesh, PartitionSpec())
     return jax.device_get(jax.jit(lambda parts: parts, out_shardings=whole)(tree))
 
