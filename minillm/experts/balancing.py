@@ -52,11 +52,12 @@ def load_balancing_loss(router_logits: RouterLogits, experts: Experts, token_mas
     1.0
     """
     E, real = router_logits.shape[-1], real_tokens(router_logits, token_mask)
-    probabilities = softmax(wide(np.where(real[:, None], router_logits, 0)))
+    logits = np.where(real[:, None], router_logits, 0)
+    probabilities = softmax(wide(logits))
     n = np.maximum(np.sum(real), 1).astype(probabilities.dtype)
     load = expert_loads(experts, E, real).astype(n.dtype) / (n * experts.shape[-1])
     mean_probabilities = np.sum(np.where(real[:, None], probabilities, 0), axis=0) / n
-    return np.asarray(E * np.sum(load * mean_probabilities), router_logits.dtype)
+    return np.asarray(E * np.sum(load * mean_probabilities), logits.dtype)
 
 
 @checked
@@ -67,10 +68,10 @@ def router_z_loss(router_logits: RouterLogits, token_mask: TokenMask | None = No
     0.4805
     """
     real = real_tokens(router_logits, token_mask)
-    logits = wide(np.where(real[:, None], router_logits, 0))
-    log_sums = np.where(real, np.logaddexp.reduce(logits, axis=-1), 0)
-    n = np.maximum(np.sum(real), 1).astype(logits.dtype)
-    return np.asarray(np.sum(log_sums * log_sums) / n, router_logits.dtype)
+    logits = np.where(real[:, None], router_logits, 0)
+    log_sums = np.where(real, np.logaddexp.reduce(wide(logits), axis=-1), 0)
+    n = np.maximum(np.sum(real), 1).astype(log_sums.dtype)
+    return np.asarray(np.sum(log_sums * log_sums) / n, logits.dtype)
 
 
 @checked
@@ -99,7 +100,8 @@ def routing_statistics(
     ([1.0, 0.0], 0.0, 0.5)
     """
     (E, k), real = (router_logits.shape[-1], experts.shape[-1]), real_tokens(router_logits, token_mask)
-    probabilities = softmax(wide(np.where(real[:, None], router_logits, 0)))
+    logits = np.where(real[:, None], router_logits, 0)
+    probabilities = softmax(wide(logits))
     n = np.maximum(np.sum(real), 1).astype(probabilities.dtype)
     load = expert_loads(experts, E, real).astype(n.dtype) / (n * k)
     numbers = (
@@ -110,7 +112,7 @@ def routing_statistics(
         np.sum(real[:, None] & ~kept).astype(n.dtype) / (n * k),
         np.sum(real & ~kept.any(-1)).astype(n.dtype) / n,
     )
-    return RoutingStatistics(*(np.asarray(number, router_logits.dtype) for number in numbers))
+    return RoutingStatistics(*(np.asarray(number, logits.dtype) for number in numbers))
 
 
 def _normalised_entropy(probabilities: Float[Any, "*batch E"]) -> Float[Any, "*batch"]:

@@ -36,21 +36,22 @@ def expert_loads(experts: Experts, num_experts: int, token_mask: TokenMask | Non
 def load_balancing_loss(router_logits: RouterLogits, experts: Experts, token_mask: TokenMask | None = None) -> Loss:
     """As the reference."""
     E, real = router_logits.shape[-1], real_tokens(router_logits, token_mask)
-    probabilities = softmax(wide(jnp.where(real[:, None], router_logits, 0)))
+    logits = jnp.where(real[:, None], router_logits, 0)
+    probabilities = softmax(wide(logits))
     n = jnp.maximum(jnp.sum(real), 1).astype(probabilities.dtype)
     load = expert_loads(experts, E, real).astype(n.dtype) / (n * experts.shape[-1])
     mean_probabilities = jnp.sum(jnp.where(real[:, None], probabilities, 0), axis=0) / n
-    return jnp.asarray(E * jnp.sum(load * mean_probabilities), router_logits.dtype)
+    return jnp.asarray(E * jnp.sum(load * mean_probabilities), logits.dtype)
 
 
 @checked
 def router_z_loss(router_logits: RouterLogits, token_mask: TokenMask | None = None) -> Loss:
     """As the reference."""
     real = real_tokens(router_logits, token_mask)
-    logits = wide(jnp.where(real[:, None], router_logits, 0))
-    log_sums = jnp.where(real, jnp.logaddexp.reduce(logits, axis=-1), 0)
-    n = jnp.maximum(jnp.sum(real), 1).astype(logits.dtype)
-    return jnp.asarray(jnp.sum(log_sums * log_sums) / n, router_logits.dtype)
+    logits = jnp.where(real[:, None], router_logits, 0)
+    log_sums = jnp.where(real, jnp.logaddexp.reduce(wide(logits), axis=-1), 0)
+    n = jnp.maximum(jnp.sum(real), 1).astype(log_sums.dtype)
+    return jnp.asarray(jnp.sum(log_sums * log_sums) / n, logits.dtype)
 
 
 @jax.jit
@@ -67,7 +68,8 @@ def routing_statistics(
 ) -> RoutingStatistics:
     """As the reference."""
     (E, k), real = (router_logits.shape[-1], experts.shape[-1]), real_tokens(router_logits, token_mask)
-    probabilities = softmax(wide(jnp.where(real[:, None], router_logits, 0)))
+    logits = jnp.where(real[:, None], router_logits, 0)
+    probabilities = softmax(wide(logits))
     n = jnp.maximum(jnp.sum(real), 1).astype(probabilities.dtype)
     load = expert_loads(experts, E, real).astype(n.dtype) / (n * k)
     numbers = (
@@ -78,7 +80,7 @@ def routing_statistics(
         jnp.sum(real[:, None] & ~kept).astype(n.dtype) / (n * k),
         jnp.sum(real & ~kept.any(-1)).astype(n.dtype) / n,
     )
-    return RoutingStatistics(*(jnp.asarray(number, router_logits.dtype) for number in numbers))
+    return RoutingStatistics(*(jnp.asarray(number, logits.dtype) for number in numbers))
 
 
 def _normalised_entropy(probabilities: Float[Any, "*batch E"]) -> Float[Any, "*batch"]:

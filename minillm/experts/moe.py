@@ -95,10 +95,10 @@ def auxiliary_loss(
     >>> float(auxiliary_loss(np.zeros((7, 3)), params, config))
     1.0
     """
-    _, logits, real = router(x, params, token_mask, noise)
+    rows, logits, real = router(x, params, token_mask, noise)
     experts = route(logits, config, real, params.get("selection_bias")).experts
     balance, z = load_balancing_loss(logits, experts, real), router_z_loss(logits, real)
-    return np.asarray(config.balance_weight * balance + config.z_weight * z, x.dtype)
+    return np.asarray(config.balance_weight * balance + config.z_weight * z, rows.dtype)
 
 
 @checked

@@ -52,10 +52,10 @@ def auxiliary_loss(
     x: Vectors, params: Params, config: MoEConfig, token_mask: VectorMask | None = None, noise: Noise | None = None
 ) -> Loss:
     """As the reference. Beside `moe` in one `jit` the routing that both need is computed once."""
-    _, logits, real = router(x, params, token_mask, noise)
+    rows, logits, real = router(x, params, token_mask, noise)
     experts = route(logits, config, real, params.get("selection_bias")).experts
     balance, z = load_balancing_loss(logits, experts, real), router_z_loss(logits, real)
-    return jnp.asarray(config.balance_weight * balance + config.z_weight * z, x.dtype)
+    return jnp.asarray(config.balance_weight * balance + config.z_weight * z, rows.dtype)
 
 
 @checked
