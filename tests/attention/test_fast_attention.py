@@ -19,7 +19,7 @@ from minillm.errors import InputError
 from minillm.strategies import normal
 
 # T queries at positions `start` on, of S for keys: what lies beyond the last query is the empty part of a cache.
-WHOLE, AT_THE_END, BEHIND, ONE, FIRST = (11, 11, 0), (4, 11, 7), (5, 11, 3), (1, 11, 6), (1, 11, 0)
+WHOLE, AT_THE_END, BEHIND, ONE, FIRST = (11, 11, 0), (4, 11, 7), (5, 11, 3), (1, 11, 4), (1, 11, 0)
 
 
 def causal_blocks(query, key, value, start, window):
@@ -37,7 +37,7 @@ def in_a_cache(query, key, value, start, window):
 
 
 def prefixes(query, key, value, start, window):
-    """Of 2, 4, 8 and 11 positions."""
+    """Of 2, 4, 8 and 11 positions; the fifth token is the first that 4 do not hold."""
     return prefix.prefix_attention.__wrapped__(query, key, value, start, window)
 
 
