@@ -150,6 +150,8 @@ def require(holds: Any, message: str, got: Any = None) -> None:
 def shaped(answer: Any, like: np.ndarray, of: str = "") -> np.ndarray:
     """An answer as finite numbers in an array of the shape of another, before a law reckons with it.
 
+    Where the other is floating-point, so is what it gives, in float64: the law's own arithmetic loses nothing.
+
     >>> shaped(np.ones(3), np.ones(2))
     Traceback (most recent call last):
     minillm.laws.Broken: its shape is (3,) and should be (2,)
@@ -164,7 +166,7 @@ def shaped(answer: Any, like: np.ndarray, of: str = "") -> np.ndarray:
     if missing.any():
         place = _first(missing)
         raise Broken("non_finite", f"it is {array[place]} at {place} and should be finite", array, None, of)
-    return array
+    return array.astype(np.float64) if like.dtype.kind == "f" else array
 
 
 def fits(answer: Any, *shape: int) -> bool:

@@ -14,7 +14,7 @@ from minillm.attention.attention import (
 )
 from minillm.attention.attention_vjp import scaled_dot_product_attention_vjp
 from minillm.attention.cache import LayerCache, append
-from minillm.laws import agree, law, several, shaped
+from minillm.laws import agree, law, require, several, shaped
 from minillm.strategies import arrays, booleans, normal, seeds
 from minillm.twins import Twin
 
@@ -153,6 +153,33 @@ def the_future_changes_nothing(causal_attention: Any, heads: np.ndarray) -> None
     agree(shaped(causal_attention(*changed), heads[0])[:-1], before[:-1], of="the outputs before the last token")
 
 
+def attended(x: np.ndarray, weights: AttentionWeights, head_dim: int) -> np.ndarray:
+    """The reference's layer under a causal mask, without positions.
+
+    >>> one = np.ones((1, 1))
+    >>> attended(np.array([[2.0]]), AttentionWeights(one, one, one, one), 1)
+    array([[2.]])
+    """
+    return multi_head_attention(x, weights, head_dim, causal_mask(len(x), len(x)))[0]
+
+
+@st.composite
+def single_layers(draw: Any) -> tuple[Any, ...]:
+    """A text of five vectors, and a layer's matrices."""
+    (N, K), seed, D, H = draw(head_counts), draw(seeds), 7, 4
+    shapes = (D, N * H), (D, K * H), (D, K * H), (N * H, D)
+    return normal(seed, 5, D), AttentionWeights(*(normal(seed + 1 + i, *s) / D for i, s in enumerate(shapes))), H
+
+
+@law(attended, given=single_layers(), keeps={"input": "a vector by itself knows no other"})
+def the_future_changes_nothing_in_a_layer(attended: Any, x: np.ndarray, weights: Any, head_dim: int) -> None:
+    """Changing the last tokens changes no output before them, and theirs."""
+    before = shaped(attended(x, weights, head_dim), x)
+    after = shaped(attended(x + np.where(np.arange(5) < 3, 0.0, 7.0)[:, None], weights, head_dim), x)
+    agree(after[:3], before[:3], of="the outputs before the changed tokens")
+    require(np.abs(after[3:] - before[3:]).max() > 1e-3, "the outputs of the changed tokens should change", after)
+
+
 @law(
     scaled_dot_product_attention,
     given=causal_problems(((1, 1), (2, 1), (2, 2), (4, 2), (6, 2))),
@@ -208,7 +235,7 @@ def decoding_is_the_whole_at_once(decode: Any, attention: Any, shape: tuple[int,
     keys, values = np.zeros((T, K, 2)), np.zeros((T, K, 2))
     for t in range(T):
         out, *past = several(decode(query[t], key[t], value[t], keys, values, t), 3, "output, keys, values")
-        keys, values = (shaped(x, keys, "the cache").astype(np.float64) for x in past)
+        keys, values = (shaped(x, keys, "the cache") for x in past)
         expected = attention_naive(query[t : t + 1], key[: t + 1], value[: t + 1])[0]
         agree(out, expected, of=f"the output of token {t}")
 

@@ -103,7 +103,7 @@ def the_product_depends_on_the_distance_alone(
         ends = []
         for x, position in ((query, place + distance), (key, place)):
             cos, sin = several(cos_sin(np.array([position], np.int32), 2, 100.0), 2, "cos, sin")
-            angle = (shaped(part, np.zeros((1, 1)), "cos or sin").astype(np.float64) for part in (cos, sin))
+            angle = (shaped(part, np.zeros((1, 1)), "cos or sin") for part in (cos, sin))
             ends.append(shaped(turn(x, *angle), x))
         return np.sum(ends[0] * ends[1])
 

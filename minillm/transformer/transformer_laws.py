@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from minillm.attention.cache import KVCache, LayerCache
 from minillm.config import Config, MoEConfig
+from minillm.laws import agree, law, require, shaped
 from minillm.strategies import normal, seeds, whole
 from minillm.transformer.transformer import (
     decode,
@@ -124,3 +125,15 @@ ALONE = {
     "rotation_of": STEP,
     "unembed": STEP,
 }
+
+
+@law(transformer, given=st.tuples(models((*DENSE, WITH_EXPERTS[0])), seeds))
+def the_future_changes_no_logits(transformer: Any, model: Any, seed: int) -> None:
+    """Other tokens after position 3 leave the logits up to it as they are, and change those after it."""
+    config, params = model
+    first = np.random.default_rng(seed).integers(0, config.vocab_size, (1, 7), np.int32)
+    second = np.where(np.arange(7) < 4, first, (first + 1) % config.vocab_size).astype(np.int32)
+    like = np.zeros((1, 7, config.vocab_size))
+    before, after = (shaped(transformer(params, tokens, config), like) for tokens in (first, second))
+    agree(after[:, :4], before[:, :4], of="the logits before the changed tokens")
+    require(np.abs(after[:, 4:] - before[:, 4:]).max() > 1e-3, "the logits after them should change", after)

@@ -68,14 +68,6 @@ def test_all_experts_alike_are_one_of_them():
     )
 
 
-def test_the_future_changes_nothing():
-    params, first, second = params_of(CONFIG), text(1, 9), text(2, 9)[1:]
-    second[:, :5] = first[:, :5]
-    before, after = (reference.transformer(params, tokens, CONFIG) for tokens in (first, second))
-    np.testing.assert_array_equal(before[:, :5], after[:, :5])
-    assert np.abs(before[:, 5:] - after[:, 5:]).max() > 0.01
-
-
 @each_side
 @pytest.mark.parametrize("config", [CONFIG, SWITCH], ids=["top 2", "switch"])
 def test_in_pieces_with_a_cache_it_is_the_whole_without_a_capacity(side, cache, config):

@@ -30,19 +30,9 @@ def test_by_hand():
     np.testing.assert_allclose(logits, [[0.848528, 7.071068, 1.131371]], atol=1e-5)
 
 
-@given(models(), seeds)
-def test_the_future_changes_nothing(model, seed):
-    """Exactly: replacing the tokens after position 3 leaves the logits up to it bit for bit."""
-    config, params = model
-    first, second = np.random.default_rng(seed).integers(0, config.vocab_size, (2, 1, 7))
-    second[:, :4] = first[:, :4]
-    before, after = (reference.transformer(params, tokens, config) for tokens in (first, second))
-    np.testing.assert_array_equal(before[:, :4], after[:, :4])
-
-
 @given(models())
 @settings(max_examples=5)
-def test_and_gradients_say_the_same_of_the_twin(model):
+def test_gradients_say_the_same_of_the_twin(model):
     config, params = model
     params = jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), params)
     tokens = jnp.arange(7)[None]  # seven different tokens, so each embedding row belongs to one position
