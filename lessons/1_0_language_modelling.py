@@ -386,10 +386,10 @@ for prompt_ids, settings in [
 # ## From reference to twin
 #
 # Read `minillm/transformer/transformer.py` and `transformer_jax.py` side by side. What changed: `jit` needs fixed
-# shapes, so the twin attends to the whole cache under a mask, where NumPy slices it; a compiled program cannot raise an
-# error, so an unknown token gives NaN, where NumPy says what is wrong; rotation angles come from tables, since
-# float32 angles lose digits at distant positions. What it cost: one program is compiled for each length of prompt
-# (powers of two).
+# shapes, so the twin attends to the whole capacity of its cache and masks what is empty, where NumPy slices it; a
+# compiled program cannot raise an error, so inside `jit` an unknown token gives NaN, where NumPy says what is wrong;
+# rotation angles come from tables, since float32 angles lose digits at distant positions. What it cost: one program is
+# compiled for each length of prompt (powers of two).
 #
 # **To read next:** [Shannon1951], who measured people at this task; [Brown2020], section 2.4, on scoring
 # answers; [Holtzman2021] on why the likeliest answer is not always the right one. Lesson 1.1 asks what it
