@@ -1,4 +1,4 @@
-"""Laws of attention (the reference, and what the twin does beyond it; agreement is tests/test_twins.py)."""
+"""Laws of attention (the reference, and what the twin does beyond it; agreement is tests/house/test_twins.py)."""
 
 import jax
 import jax.numpy as jnp

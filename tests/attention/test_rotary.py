@@ -1,4 +1,4 @@
-"""Laws of rotary embedding beyond those of `minillm.attention.rotary_laws`; agreement is tests/test_twins.py."""
+"""Laws of rotary embedding beyond those of `minillm.attention.rotary_laws`; agreement is tests/house/test_twins.py."""
 
 import jax.numpy as jnp
 import numpy as np

@@ -1,6 +1,6 @@
 """What only a GPU or TPU can show: that its own kernels run, and are right, at sizes where they matter.
 
-The comparison of every twin with its reference runs there as it does here (`pytest tests/test_twins.py`).
+The comparison of every twin with its reference runs there as it does here (`pytest tests/house/test_twins.py`).
 """
 
 import jax

@@ -1,4 +1,4 @@
-"""Laws of activations (the reference alone; agreement with the twin is tests/test_twins.py)."""
+"""Laws of activations (the reference alone; agreement with the twin is tests/house/test_twins.py)."""
 
 import numpy as np
 import pytest

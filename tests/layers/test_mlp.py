@@ -1,4 +1,4 @@
-"""Laws of the feed-forward layer (the reference alone; agreement with the twin is tests/test_twins.py)."""
+"""Laws of the feed-forward layer (the reference alone; agreement with the twin is tests/house/test_twins.py)."""
 
 import numpy as np
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""Laws of softmax beyond those of `minillm.layers.softmax_laws`; agreement with the twin is tests/test_twins.py."""
+"""Laws of softmax beyond those of `minillm.layers.softmax_laws`; agreement is tests/house/test_twins.py."""
 
 import jax
 import jax.numpy as jnp

@@ -1,5 +1,5 @@
 """Laws of the gradients derived by hand, and of the loss they start from; that they are the gradients of both sides
-(JAX's and central differences) is tests/test_twins.py."""
+(JAX's and central differences) is tests/house/test_twins.py."""
 
 import jax
 import jax.numpy as jnp

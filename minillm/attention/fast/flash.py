@@ -26,7 +26,7 @@ _CPU_BLOCK = 1024  # long rows make fast products; the scores of one head and bl
 _CACHE_BLOCK = 256  # where the start is traced no block lies on the diagonal, and small ones hide less
 _STRIPS = 4
 _LARGEST_SUM = 1e25  # exp(57); in SmolLM2, at 2048 tokens, the largest is exp(46)
-_DEVICE_BLOCK = 256  # with all heads at once; compiled for a v5e (tests/test_tpu_compile.py), timed on none
+_DEVICE_BLOCK = 256  # with all heads at once; compiled for a v5e (tests/attention/test_tpu_compile.py), timed on none
 
 
 @partial(jax.jit, static_argnames=("causal", "window", "block"))
