@@ -68,8 +68,8 @@ class MoEConfig:
     def capacity(self, num_tokens: int) -> int | None:
         """How many of the tokens an expert takes: its even share times the factor, rounded up, at most all of them.
 
-        (Fedus et al. 2021, eq. 3, where k = 1.) None where there is no bound. Padding counts as tokens here, since a
-        shape must not depend on it.
+        ([Fedus2021], eq. 3, where k = 1.) None where there is no bound. Padding counts as tokens here, since a shape
+        must not depend on it.
 
         >>> MoEConfig(num_experts=4, k=2, capacity_factor=1.25).capacity(6)
         4
@@ -94,7 +94,7 @@ class LoRAConfig:
     rank: int = 8  # R
     alpha: float = 16.0
     targets: tuple[str, ...] = ("*",)
-    rank_stabilised: bool = False  # scale by alpha / sqrt(rank), not alpha / rank (Kalajdzievski 2023)
+    rank_stabilised: bool = False  # scale by alpha / sqrt(rank), not alpha / rank [Kalajdzievski2023]
     dropout: float = 0.0  # of the change's input, while training
 
     def __post_init__(self) -> None:
@@ -116,7 +116,7 @@ class LoRAConfig:
 
 @dataclass(frozen=True)
 class Config:
-    """A decoder-only transformer of the Llama family (Touvron et al. 2023, arXiv 2302.13971, section 2.2).
+    """A decoder-only transformer of the Llama family ([Touvron2023], section 2.2).
 
     >>> Config(vocab_size=256, num_layers=2, model_dim=32, num_heads=4, num_kv_heads=2, head_dim=8, ffn_dim=64)
     Config(vocab_size=256, num_layers=2, model_dim=32, num_heads=4, num_kv_heads=2, head_dim=8, ffn_dim=64,
@@ -220,7 +220,7 @@ class Sampling:
 
     temperature: float = 1.0  # the logits are divided by it
     top_k: int | None = None  # only the k likeliest tokens
-    top_p: float | None = None  # only the likeliest tokens whose shares together reach p
+    top_p: float | None = None  # only the likeliest tokens whose probabilities together reach p
 
     def __post_init__(self) -> None:
         """Refuse settings that have no meaning."""

@@ -1,7 +1,7 @@
 """Batches that depend on a seed and a step, and on nothing else.
 
 Batch k is `batch_size` windows of the text at random places. The places are the output of a counter-based generator
-(Philox: Salmon et al. 2011) whose key is (seed, k), so any batch can be had without those before it: a run goes on at
+(Philox: [Salmon2011]) whose key is (seed, k), so any batch can be had without those before it: a run goes on at
 any step, every process finds its own rows, and no worker's speed changes what is learned from.
 
 Validation is the same windows every time, spread evenly over the text set apart for it.

@@ -1,4 +1,4 @@
-"""Handwritten digits: 5,000 of MNIST (LeCun et al. 1998), 500 of each, made small.
+"""Handwritten digits: 5,000 of MNIST [LeCun1998], 500 of each, made small.
 
 The package that holds them is under the BSD licence; MNIST's own terms were not verified: it is fetched for use here.
 """

@@ -1,10 +1,10 @@
 """A language whose entropy is known: random walks on a random graph.
 
-    P(next = j | now = i) = A_ij / k_i,     share of time at i: k_i / sum(k),     H = sum_i (k_i / sum(k)) ln k_i
+    P(next = j | now = i) = A_ij / k_i,     time at i: k_i / sum(k),     H = sum_i (k_i / sum(k)) ln k_i
 
 A is the adjacency of an Erdos-Renyi graph, k_i the degree of node i. Each node is a token and each step of the walker
 the next one. No model can have a loss below H nats a token, and one that knows the graph has exactly H. Scaling laws
-show on such walks too, although nothing in them follows a power law (Barkeshli et al. 2026).
+show on such walks too, although nothing in them follows a power law [Barkeshli2026].
 """
 
 from typing import Any
@@ -54,7 +54,7 @@ def is_connected(graph: Adjacency) -> bool:
 
 
 def visiting_shares(graph: Adjacency) -> Float[np.ndarray, "V"]:
-    """The share of time that a long walk spends at each node: in proportion to its degree."""
+    """The fraction of time that a long walk spends at each node: in proportion to its degree."""
     degrees = graph.sum(1)
     return degrees / degrees.sum()
 

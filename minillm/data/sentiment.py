@@ -1,8 +1,8 @@
 """Sentences from film reviews, each with how people rated its sentiment.
 
-The sentences are those of Pang & Lee (2004, "A Sentimental Education"); twenty people rated each from -4 to 4 for
-Hutto & Gilbert (2014, "VADER"). The package that holds them is under the MIT licence. Rights in the sentences
-themselves were not verified: they are fetched for use here, and are not to be passed on with the project.
+The sentences are those of [Pang2004]; twenty people rated each from -4 to 4 for VADER [Hutto2014]. The package that
+holds them is under the MIT licence. Rights in the sentences themselves were not verified: they are fetched for use
+here, and are not to be passed on with the project.
 """
 
 from dataclasses import dataclass

@@ -2,7 +2,7 @@
 
     characters    one id for each character of the text: short vocabulary, long sequences, nothing to learn
     bytes         256 ids, for any text in any language
-    bpe           byte pairs merged, the most frequent first (Sennrich et al. 2016), until the vocabulary is full
+    bpe           byte pairs merged, the most frequent first [Sennrich2016], until the vocabulary is full
 
 All three give back exactly the text that they cut, and the same text always gives the same tokenizer.
 """

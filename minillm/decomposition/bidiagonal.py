@@ -1,12 +1,12 @@
 """Singular value decomposition as the libraries do it: first to two diagonals, then those to one.
 
-    A = U_1 B V_1^T,   B with a diagonal d and the one above it, e        (Golub & Kahan 1965)
-    B = U_2 diag(s) V_2^T   by steps of QR on B^T B that never form it    (Golub & Reinsch 1970)
+    A = U_1 B V_1^T,   B with a diagonal d and the one above it, e        [Golub1965]
+    B = U_2 diag(s) V_2^T   by steps of QR on B^T B that never form it    [Golub1970]
 
 Reflections make zeros below the diagonal and right of its neighbour, a column and a row at a time. Each QR step then
-turns two columns, which puts a number where none may be, and chases it down the diagonal with turns of rows and
-columns until it leaves at the end; e shrinks fast, its last number first. Letters and steps are those of Golub & Van
-Loan (2013), sections 5.4.8 and 8.6.
+rotates two columns, which puts a number where none may be, and chases it down the diagonal with rotations of rows and
+columns until it leaves at the end; e shrinks fast, its last number first. Letters and steps are those of [Golub2013],
+sections 5.4.8 and 8.6.
 """
 
 from typing import Any
@@ -122,7 +122,7 @@ def _qr_step(b: Matrix, ut: Matrix, vt: Matrix, start: int, end: int) -> None:
 
 
 def _clear_row(b: Matrix, ut: Matrix, row: int, end: int) -> None:
-    """Where the diagonal has a 0, turns with the rows below take the number beside it away: two problems are left."""
+    """Where the diagonal has a 0, rotations with the rows below remove the number beside it: two problems are left."""
     b[row, row] = 0
     for k in range(row + 1, end + 1):
         _turn(b, ut, k, row, b[k, k], b[row, k])
@@ -130,7 +130,7 @@ def _clear_row(b: Matrix, ut: Matrix, row: int, end: int) -> None:
 
 
 def _clear_column(b: Matrix, vt: Matrix, start: int, end: int) -> None:
-    """Where the diagonal ends in a 0, turns with the columns before take the number above it away."""
+    """Where the diagonal ends in a 0, rotations with the columns before remove the number above it."""
     b[end, end] = 0
     for k in range(end - 1, start - 1, -1):
         _turn(b.T, vt, k, end, b[k, k], b[k, end])

@@ -1,6 +1,6 @@
-"""The way of LAPACK has no twin: its turns follow one another, of no use to a GPU or TPU."""
+"""The way of LAPACK has no twin: its rotations follow one another, of no use to a GPU or TPU."""
 
 ALONE = {
-    "golub_kahan_svd": "what LAPACK does: its turns follow one another, of no use to a GPU or TPU",
+    "golub_kahan_svd": "what LAPACK does: its rotations follow one another, of no use to a GPU or TPU",
     "bidiagonalise": "the first half of golub_kahan_svd",
 }

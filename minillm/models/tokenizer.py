@@ -1,4 +1,4 @@
-"""Text to token ids and back, as the model was trained to see it (byte-pair encoding: Sennrich et al. 2016).
+"""Text to token ids and back, as the model was trained to see it (byte-pair encoding: [Sennrich2016]).
 
 A tokenizer is four steps: special tokens are cut out of the text whole; the rest is split into words by a regular
 expression; the bytes of each word are spelled in 256 printable characters; the merges join neighbours, best first.
