@@ -197,6 +197,7 @@ right.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
 right.yaxis.set_major_formatter(lambda x, _: f"{x / 1000:g}k")
 for axis in (right.xaxis, right.yaxis):
     axis.set_minor_formatter(NullFormatter())
+right.set_visible(inside)
 print("saved", lesson.figure(figure, "isoflop"))
 
 # %% [markdown]
