@@ -151,7 +151,7 @@ class Config:
                 "each key/value head must serve the same number of query heads."
             )
         if self.head_dim % 2:
-            raise InputError(f"Config: head_dim {self.head_dim} is odd; rotary embedding turns pairs.")
+            raise InputError(f"Config: head_dim {self.head_dim} is odd; rotary embedding rotates pairs.")
         if self.rope_factors is not None and len(self.rope_factors) != self.head_dim // 2:
             raise InputError(
                 f"Config: {len(self.rope_factors)} rope_factors for head_dim {self.head_dim}; give head_dim / 2."

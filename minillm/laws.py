@@ -124,10 +124,10 @@ def agree(got: Any, expected: Any, tolerance: float = TOLERANCE, of: str = "") -
             place = _first(missing)
             message = f"it is {got[place]} at {place} and should be {expected[place]}"
             raise Broken("non_finite", message, got, expected, of)
-        room = tolerance * max(1.0, float(np.max(np.abs(expected), initial=0.0, where=finite)))
+        allowed = tolerance * max(1.0, float(np.max(np.abs(expected), initial=0.0, where=finite)))
         with np.errstate(all="ignore"):
             bad = np.where(
-                finite, np.abs(got - expected) > room, ~((got == expected) | (np.isnan(got) & np.isnan(expected)))
+                finite, np.abs(got - expected) > allowed, ~((got == expected) | (np.isnan(got) & np.isnan(expected)))
             )
     if bad.any():
         place = _first(bad)

@@ -52,7 +52,7 @@ class Twin:
     batched: bool = True  # takes any leading batch axes, so that vmap must equal the batched call
     keeps_dtype: bool = True  # gives its inputs' dtype; else at least float32
     float16: bool = True  # its numbers fit into float16
-    canonical: Callable[[Any, Any], Any] = as_it_is  # `output`, turned as makes `like` one of several equal answers
+    canonical: Callable[[Any, Any], Any] = as_it_is  # (output, like): `output` with the free signs that `like` fixes
 
     @property
     def home(self) -> str:

@@ -6,14 +6,14 @@ by angles it has never seen. Three ways to stretch L by a scale s, none of which
     position interpolation   position m counts as m / s: every frequency over s     [Chen2023], eq. 4
     NTK-aware                theta' = theta s^(H/(H-2)): the slowest over s, the fastest as it was
                                                                                     [Peng2023], section 3.1
-    YaRN                     by parts: pairs that turn often within L stay, pairs that turn less than once are
+    YaRN                     by parts: pairs of many rotations within L stay, pairs of less than one are
                              interpolated, between them a ramp (section 3.2); and attention's logits are sharpened,
                              queries and keys each times 0.1 ln s + 1               (section 3.4, eq. 22)
 
 Each gives another `Config`: the reference, its twin, the cache and generation follow it as they are. The paper's ramp
-is linear in the number of turns; the code that its authors published is linear in the number of the pair, between
+is linear in the number of rotations; the code that its authors published is linear in the number of the pair, between
 bounds rounded outwards, and so are the models trained with it and Transformers. Ours is that of the code. Llama 3.1's
-models have the ramp in turns and plain logits: `llama3_factors`.
+models have the ramp in rotations, and plain logits: `llama3_factors`.
 """
 
 import dataclasses
@@ -51,7 +51,7 @@ def ntk_aware(config: Config, scale: float) -> Config:
 
 
 def yarn(config: Config, scale: float, beta_fast: float = 32.0, beta_slow: float = 1.0) -> Config:
-    """The model interpolated by parts, with sharpened attention; the bounds are in turns within the trained length.
+    """The model interpolated by parts, with sharpened attention; the bounds are rotations within the trained length.
 
     >>> from minillm.config import TINY
     >>> round(yarn(TINY, 4).rope_attention_factor, 4)
@@ -71,7 +71,7 @@ def yarn_factors(
 ) -> tuple[float, ...]:
     """The divisor of each pair's frequency: 1 for the fast, `scale` for the slow.
 
-    Pair i turns L theta^(-2i/H) / (2 pi) times within L, so r turns belong to pair H ln(L / (2 pi r)) / (2 ln theta).
+    Pair i makes L theta^(-2i/H) / (2 pi) rotations within L, so pair H ln(L / (2 pi r)) / (2 ln theta) makes r.
 
     >>> [round(factor, 2) for factor in yarn_factors(8, 10000.0, scale=4, trained_length=2048)]
     [1.0, 1.0, 1.6, 4.0]
@@ -82,8 +82,8 @@ def yarn_factors(
             "beta_fast and a theta above 1."
         )
 
-    def pair(turns: float) -> float:
-        return head_dim * math.log(trained_length / (2 * math.pi * turns)) / (2 * math.log(theta))
+    def pair(rotations: float) -> float:
+        return head_dim * math.log(trained_length / (2 * math.pi * rotations)) / (2 * math.log(theta))
 
     low, high = max(math.floor(pair(beta_fast)), 0), min(math.ceil(pair(beta_slow)), head_dim - 1)
     ramp = np.clip((np.arange(head_dim // 2) - low) / (high - low if high != low else 0.001), 0, 1)
@@ -95,15 +95,15 @@ def llama3_factors(
 ) -> tuple[float, ...]:
     """The divisor of each pair's frequency in Llama 3.1's models: 1 for the fast, `scale` for the slow.
 
-    The bounds are in turns within the trained length, as YaRN's are; between them each frequency is a mean of its own
-    value and the slowed one, weighted by the number of turns.
+    The bounds are rotations within the trained length, as YaRN's are; between them each frequency is a mean of its own
+    value and the slowed one, weighted by the number of rotations.
 
     >>> [round(factor, 2) for factor in llama3_factors(8, 5e5, 8.0, 1.0, 4.0, trained_length=8192)]
     [1.0, 1.0, 2.69, 8.0]
     """
     frequencies = theta ** (-np.arange(0, head_dim, 2) / head_dim)
-    turns = trained_length * frequencies / (2 * np.pi)
-    keep = np.clip((turns - low_freq_factor) / (high_freq_factor - low_freq_factor), 0, 1)
+    rotations = trained_length * frequencies / (2 * np.pi)
+    keep = np.clip((rotations - low_freq_factor) / (high_freq_factor - low_freq_factor), 0, 1)
     return tuple((1 / (keep + (1 - keep) / scale)).tolist())
 
 

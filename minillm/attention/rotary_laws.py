@@ -62,7 +62,7 @@ TWINS = (
 
 @law(rotary_cos_sin, given=angle_problems())
 def angles_are_position_times_frequency(cos_sin: Any, positions: np.ndarray, head_dim: int, theta: float) -> None:
-    """Pair i of a head turns by position * theta^(-2i / H)."""
+    """Pair i of a head is rotated by position * theta^(-2i / H)."""
     cos, sin = several(cos_sin(positions, head_dim, theta), 2, "cos, sin")
     angles = [[p / theta ** (2 * i / head_dim) for i in range(head_dim // 2)] for p in positions.tolist()]
     agree(cos, np.cos(angles), 1e-8, of="cos")
@@ -80,10 +80,10 @@ def a_pair_is_turned_as_a_complex_number(turn: Any, x: np.ndarray, cos: np.ndarr
 @law(
     rotary_embedding,
     given=turn_problems(),
-    keeps={"input": "to turn by nothing is a turn"},
+    keeps={"input": "to rotate by nothing is a rotation"},
 )
 def lengths_stay(turn: Any, x: np.ndarray, cos: np.ndarray, sin: np.ndarray) -> None:
-    """A turn changes no head's length."""
+    """A rotation changes no head's length."""
     lengths = np.sum(x * x, axis=-1)
     agree(np.sum(shaped(turn(x, cos, sin), x) ** 2, axis=-1), lengths, of="the squared lengths")
 
@@ -92,12 +92,12 @@ def lengths_stay(turn: Any, x: np.ndarray, cos: np.ndarray, sin: np.ndarray) -> 
     rotary_cos_sin,
     rotary_embedding,
     given=st.tuples(arrays((1, 1, 2)), arrays((1, 1, 2)), st.integers(0, 9), st.integers(0, 99)),
-    keeps={"zeros": "nothing moves zeros", "input": "unturned, two vectors have one product everywhere"},
+    keeps={"zeros": "nothing moves zeros", "input": "not rotated, two vectors have one product everywhere"},
 )
 def the_product_depends_on_the_distance_alone(
     cos_sin: Any, turn: Any, query: np.ndarray, key: np.ndarray, distance: int, start: int
 ) -> None:
-    """A query and a key so far apart have the same product wherever the two stand."""
+    """A query and a key have the same product wherever the two stand, if they stand equally far apart."""
 
     def product(place: int) -> Any:
         ends = []

@@ -78,19 +78,19 @@ ALONE = {
     keeps={"zeros": "columns of zeros are perpendicular"},
 )
 def the_turn_makes_two_columns_perpendicular(rotation: Any, pair: np.ndarray) -> None:
-    """[a b] times the turn has perpendicular columns."""
+    """[a b] times the rotation has perpendicular columns."""
     turned = pair @ shaped(_turn(rotation, pair), np.eye(2))
-    agree(turned[:, 0] @ turned[:, 1], np.asarray(0.0), of="the product of the turned columns")
+    agree(turned[:, 0] @ turned[:, 1], np.asarray(0.0), of="the product of the rotated columns")
 
 
 @law(jacobi_rotation, given=columns.map(lambda pair: (pair,)))
 def the_turn_is_one_and_the_smaller_of_two(rotation: Any, pair: np.ndarray) -> None:
-    """It is [[c, s], [-s, c]] with c^2 + s^2 = 1, and turns by at most 45 degrees: |s| <= c."""
+    """It is [[c, s], [-s, c]] with c^2 + s^2 = 1, and rotates by at most 45 degrees: |s| <= c."""
     turn = shaped(_turn(rotation, pair), np.eye(2))
     c, s = turn[0]
     agree(turn, np.array([[c, s], [-s, c]]))
     agree(c * c + s * s, np.asarray(1.0), of="c^2 + s^2")
-    require(abs(s) <= c + 1e-9, "it should turn by at most 45 degrees", turn)
+    require(abs(s) <= c + 1e-9, "it should rotate by at most 45 degrees", turn)
 
 
 @law(jacobi_svd, given=matrices)

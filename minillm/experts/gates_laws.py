@@ -42,7 +42,7 @@ ALONE = {"softmax_gates_naive": "a form kept for teaching; tests/experts/test_ga
 
 @law(softmax_gates, given=chosen())
 def gates_are_shares_made_to_sum_to_one(gates: Any, logits: np.ndarray, experts: np.ndarray) -> None:
-    """Softmax over all experts, the shares of the chosen, divided by their sum; of one alone, its share."""
-    shares = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
-    picked = np.array([[shares[t, e] for e in row] for t, row in enumerate(experts)])
+    """The probabilities of the chosen experts, divided by their sum; of one alone, its probability."""
+    probabilities = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
+    picked = np.array([[probabilities[t, e] for e in row] for t, row in enumerate(experts)])
     agree(gates(logits, experts), picked / picked.sum(-1, keepdims=True) if experts.shape[-1] > 1 else picked)

@@ -34,7 +34,7 @@ def choices(draw: Any, elements: Any = few) -> tuple[Any, ...]:
 
 @st.composite
 def queues(draw: Any) -> tuple[Any, ...]:
-    """Choices of several tokens, no token the same expert twice, and how much room there is."""
+    """Choices of several tokens, no token the same expert twice, and the capacity of an expert."""
     T, E, k = draw(st.sampled_from([(1, 1, 1), (2, 1, 1), (2, 2, 1), (2, 2, 2), (3, 2, 2), (5, 3, 2), (7, 5, 3)]))
     orders = draw(st.lists(st.permutations(range(E)), min_size=T, max_size=T))
     return np.array(orders, np.int32)[:, :k], E, draw(st.integers(1, 3))
@@ -96,7 +96,7 @@ def room_is_given_in_switchs_order(within: Any, experts: np.ndarray, num_experts
 
 @law(within_capacity, given=queues())
 def no_expert_takes_too_many(within: Any, experts: np.ndarray, num_experts: int, capacity: int) -> None:
-    """An expert takes at most `capacity` tokens, and all that come where there is room."""
+    """An expert takes at most `capacity` tokens, and all that come if they are no more."""
     kept = shaped(within(experts, num_experts, capacity), experts).astype(bool)
     loads = np.array([np.sum(kept & (experts == e)) for e in range(num_experts)], np.int64)
     asked = np.array([np.sum(experts == e) for e in range(num_experts)], np.int64)

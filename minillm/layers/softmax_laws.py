@@ -24,15 +24,15 @@ ALONE = {"softmax_naive": "a form kept for teaching; tests/layers/test_softmax.p
 
 @law(softmax, given=scores)
 def shares_are_the_definition(softmax: Any, x: np.ndarray) -> None:
-    """Each share is exp(x_i) / sum_j exp(x_j), the sum over its row."""
+    """Each probability is exp(x_i) / sum_j exp(x_j), the sum over its row."""
     with np.errstate(over="ignore"):
-        expected = 1 / np.exp(x[..., None, :] - x[..., :, None]).sum(-1)  # an infinite sum is a share of 0
+        expected = 1 / np.exp(x[..., None, :] - x[..., :, None]).sum(-1)  # an infinite sum is a probability of 0
     agree(softmax(x), expected)
 
 
 @law(softmax, given=scores)
 def rows_sum_to_one(softmax: Any, x: np.ndarray) -> None:
-    """The shares of each row sum to 1."""
+    """The probabilities of each row sum to 1."""
     agree(np.sum(shaped(softmax(x), x), axis=-1), np.ones(x.shape[:-1]), of="the sums of the rows")
 
 
@@ -43,4 +43,4 @@ def rows_sum_to_one(softmax: Any, x: np.ndarray) -> None:
 )
 def adding_a_constant_changes_nothing(softmax: Any, x: np.ndarray, constant: float) -> None:
     """The same number added to every score changes nothing."""
-    agree(softmax(x + constant), shaped(softmax(x), x), of="the shares of the raised scores")
+    agree(softmax(x + constant), shaped(softmax(x), x), of="the probabilities of the raised scores")

@@ -1,7 +1,7 @@
 """A Llama in a GGUF file: what its header says of the model, and its weights as ours.
 
-GGUF files hold the rows of query and key in the order that turns *adjacent* pairs (x0 x1)(x2 x3)..., while our rotary
-embedding, as Transformers', turns the halves (x0 x_{H/2})(x1 x_{H/2+1})...: the rows are put back.
+GGUF files hold the rows of query and key in the order that rotates *adjacent* pairs (x0 x1)(x2 x3)..., while our rotary
+embedding, as Transformers', rotates the halves (x0 x_{H/2})(x1 x_{H/2+1})...: the rows are put back.
 """
 
 import numpy as np

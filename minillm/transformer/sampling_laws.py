@@ -34,7 +34,7 @@ def sample_cut_first(logits: np.ndarray, draw: float, temperature: float, p: flo
 
 @st.composite
 def rows(draw: Any) -> np.ndarray:
-    """Logits whose shares are multiples of 1/2, 1/4, ... apart, so that no sum stands at p by rounding."""
+    """Different logits, multiples of 1 or of 1/2, so that no sum of probabilities stands at p by rounding."""
     size = draw(st.sampled_from([2, 3, 1, 5]))
     return np.array(draw(st.permutations(range(size))), np.float64) * draw(st.sampled_from([1.0, 0.5]))
 
@@ -69,17 +69,18 @@ def the_fewest_that_reach_p(mask: Any, logits: np.ndarray, p: float) -> None:
 @law(top_p_mask, given=st.tuples(rows(), masses))
 def without_the_least_of_them_it_is_too_little(mask: Any, logits: np.ndarray, p: float) -> None:
     """Those that are kept have mass p or more, and without the least likely of them less."""
-    kept, shares = shaped(mask(logits, p), logits).astype(bool), np.exp(logits) / np.exp(logits).sum()
+    kept, probabilities = shaped(mask(logits, p), logits).astype(bool), np.exp(logits) / np.exp(logits).sum()
     require(kept.any(), "one token at least should be kept", kept)
-    require(shares[kept].sum() >= p - 1e-9, f"the kept ones should have mass {p} or more together", kept)
-    require(shares[kept].sum() - shares[kept].min() < p, f"without the least of them it should be less than {p}", kept)
+    mass, least = probabilities[kept].sum(), probabilities[kept].min()
+    require(mass >= p - 1e-9, f"the kept ones should have mass {p} or more together", kept)
+    require(mass - least < p, f"without the least of them it should be less than {p}", kept)
 
 
 @law(sample, given=st.tuples(rows(), draws, temperatures, masses))
 def the_token_is_where_the_draw_falls(
     sample: Any, logits: np.ndarray, draw: float, temperature: float, p: float
 ) -> None:
-    """Temperature, then top-p; of the kept ones' shares, made to sum to 1, the first whose sum exceeds the draw."""
+    """Temperature, then top-p; of what is kept, renormalised, the first whose cumulative probability exceeds draw."""
     scaled = logits / temperature
     _falls(sample, np.where(_kept(scaled, p), np.exp(scaled), 0), logits, draw, temperature, p)
 
@@ -88,20 +89,20 @@ def the_token_is_where_the_draw_falls(
 def the_token_is_where_the_draw_falls_cut_first(
     sample: Any, logits: np.ndarray, draw: float, temperature: float, p: float
 ) -> None:
-    """Top-p, then temperature; of the kept ones' shares, made to sum to 1, the first whose sum exceeds the draw."""
+    """Top-p, then temperature; of what is kept, renormalised, the first whose cumulative probability exceeds draw."""
     _falls(sample, np.where(_kept(logits, p), np.exp(logits / temperature), 0), logits, draw, temperature, p)
 
 
-def _falls(sample: Any, shares: np.ndarray, logits: np.ndarray, *settings: float) -> None:
+def _falls(sample: Any, probabilities: np.ndarray, logits: np.ndarray, *settings: float) -> None:
     draw = settings[0]
-    place = int(np.searchsorted(np.cumsum(shares / shares.sum()), draw, side="right"))
+    place = int(np.searchsorted(np.cumsum(probabilities / probabilities.sum()), draw, side="right"))
     agree(counted(sample(logits, *settings)), np.asarray(min(place, len(logits) - 1), np.int64))
 
 
 def _kept(logits: np.ndarray, p: float) -> np.ndarray:
-    shares, kept, mass = np.exp(logits) / np.exp(logits).sum(), np.zeros(len(logits), bool), 0.0
-    for token in sorted(range(len(logits)), key=lambda i: (-shares[i], i)):
+    probabilities, kept, mass = np.exp(logits) / np.exp(logits).sum(), np.zeros(len(logits), bool), 0.0
+    for token in sorted(range(len(logits)), key=lambda i: (-probabilities[i], i)):
         if mass >= p - 1e-12:
             break
-        kept[token], mass = True, mass + shares[token]
+        kept[token], mass = True, mass + probabilities[token]
     return kept
