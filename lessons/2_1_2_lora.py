@@ -48,7 +48,7 @@ print("the change A B =", lora_delta(lora_a, lora_b).tolist(), "has rank", np.li
 import jax
 import jax.numpy as jnp
 
-from minillm.adaptation.lora_jax import with_lora
+from minillm.adaptation.fast.weights import with_lora
 from minillm.config import LoRAConfig
 from minillm.layers.losses_jax import cross_entropy
 from minillm.models.model_files import open_model

@@ -48,8 +48,8 @@ import time
 import jax
 import jax.numpy as jnp
 
+from minillm.adaptation.fast.weights import with_lora
 from minillm.adaptation.lora import init_lora
-from minillm.adaptation.lora_jax import with_lora
 from minillm.config import LoRAConfig
 from minillm.course.measure import num_bytes
 from minillm.layers.losses_jax import cross_entropy
@@ -268,7 +268,7 @@ print("saved", lesson.figure(figure, "forgetting"))
 # where it is, and the few numbers of another adapter take their place.
 
 # %%
-from minillm.adaptation.lora_jax import with_adapters
+from minillm.adaptation.fast.weights import with_adapters
 
 adapters = [paths["LoRA", seed][1] for seed in (0, 1)]
 chosen = np.array([0, 1, -1, 1], np.int32)
@@ -294,7 +294,7 @@ lesson.claims.decide("mixed-batch", apart)
 # | the base is not harmed | with the adapter off; with it on the old text gets worse |
 # | one base, many adapters | in one batch, too |
 #
-# **To read next:** `minillm/adaptation/lora_jax.py` (`with_adapters`), and `minillm finetune --help`.
+# **To read next:** `minillm/adaptation/fast/weights.py` (`with_adapters`), and `minillm finetune --help`.
 
 # %%
 lesson.finish()

@@ -8,8 +8,9 @@ from typing import Any, Self
 from flax import nnx
 from jaxtyping import Float
 
+from minillm.adaptation.fast.weights import with_lora
 from minillm.adaptation.lora import init_lora
-from minillm.adaptation.lora_jax import lora_linear, merge_lora, with_lora
+from minillm.adaptation.lora_jax import lora_linear, merge_lora
 from minillm.adaptation.shared import Inputs, Matrix, Outputs
 from minillm.axes import Tokens
 from minillm.config import Config, LoRAConfig

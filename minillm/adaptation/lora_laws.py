@@ -91,8 +91,8 @@ TWINS = (
 )
 ALONE = {
     "init_lora": "draws from a NumPy generator; both sides use the adapter it makes",
-    "with_lora": "makes a tree that transformer takes; tests/adaptation/test_lora.py holds it to the merged model",
-    "with_adapters": "makes a tree that transformer takes; tests/adaptation/test_lora.py holds it to one adapter a row",
+    "fast.weights.with_lora": "a tree that transformer takes; test_lora.py holds it to the merged model",
+    "fast.weights.with_adapters": "a tree that transformer takes; test_lora.py holds it to one adapter a row",
     "fast.frozen.lora_linear": "tests/adaptation/test_lora.py holds it to the plain form",
     "fast.frozen.without_dropout": "when the fast form runs; held through lora_linear",
 }

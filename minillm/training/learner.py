@@ -13,8 +13,8 @@ import jax
 import numpy as np
 from tokenizers import Tokenizer as Backend
 
+from minillm.adaptation.fast.weights import with_lora
 from minillm.adaptation.lora import init_lora
-from minillm.adaptation.lora_jax import with_lora
 from minillm.config import Config, LoRAConfig
 from minillm.errors import InputError
 from minillm.models import open_model, write_adapter, write_model

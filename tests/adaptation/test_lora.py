@@ -14,6 +14,7 @@ from hypothesis import given
 from minillm.adaptation import lora as reference
 from minillm.adaptation import lora_jax as accelerated
 from minillm.adaptation import lora_vjp
+from minillm.adaptation.fast import weights
 from minillm.adaptation.lora_flax import LoRATransformer
 from minillm.config import Config, LoRAConfig
 from minillm.errors import InputError
@@ -44,7 +45,7 @@ def base(seed=0, config=CONFIG, dtype=np.float64):
 
 
 def jax_loss(params, adapter, tokens, labels, config=CONFIG):
-    applied = accelerated.with_lora(params, adapter, LORA.scale)
+    applied = weights.with_lora(params, adapter, LORA.scale)
     return cross_entropy(accelerated_transformer.transformer(applied, tokens, config), labels)
 
 
@@ -154,14 +155,14 @@ def test_a_new_adapter_changes_nothing_and_its_first_gradient_reaches_b_alone():
     with jax.enable_x64(True):
         config, labels = CONFIG, np.roll(TOKENS, -1, axis=-1)
         expected = accelerated_transformer.transformer(params, TOKENS, config)
-        applied = accelerated.with_lora(params, adapter, LORA.scale)
+        applied = weights.with_lora(params, adapter, LORA.scale)
         np.testing.assert_array_equal(accelerated_transformer.transformer(applied, TOKENS, config), expected)
         merged, back = lora_vjp.merge_lora_vjp(params, adapter, LORA.scale)
         assert same(merged, params)
         [by_hand] = back(language_model_loss_vjp(merged, TOKENS, labels, config)[1](1.0)[0])
         by_jax = jax.grad(
             lambda a: cross_entropy(
-                accelerated_transformer.transformer(accelerated.with_lora(params, a, LORA.scale), TOKENS, config),
+                accelerated_transformer.transformer(weights.with_lora(params, a, LORA.scale), TOKENS, config),
                 labels,
             )
         )(adapter)
@@ -179,7 +180,7 @@ def test_a_base_in_the_form_of_its_file_learns_the_same(dropout):
         adapter, key = trained(params), jax.random.key(0)
 
         def loss(adapter, params):
-            applied = accelerated.with_lora(params, adapter, LORA.scale, key, dropout)
+            applied = weights.with_lora(params, adapter, LORA.scale, key, dropout)
             return cross_entropy(accelerated_transformer.transformer(applied, TOKENS, CONFIG), labels)
 
         plain, turned = (jax.value_and_grad(loss)(adapter, tree) for tree in (params, transpose_weights(params)))
@@ -198,7 +199,7 @@ def test_merged_is_applied_on_both_sides(dtype, config):
         expected = reference_transformer.transformer(merged, TOKENS, CONFIG)
         assert np.abs(expected - reference_transformer.transformer(params, TOKENS, CONFIG)).max() > 0.1
         by_twin = accelerated.merge_lora(params, adapter, config.scale)
-        applied = accelerated.with_lora(params, adapter, config.scale)
+        applied = weights.with_lora(params, adapter, config.scale)
         for tree in (by_twin, applied):
             found = accelerated_transformer.transformer(tree, TOKENS, CONFIG)
             error = np.abs(found - expected).max() / np.abs(expected).max()
@@ -271,11 +272,9 @@ def test_a_mixed_batch_is_its_rows_alone():
     small = replace(LORA, rank=1, targets=("layers.*.attention.query", "head"))
     adapters = [trained(params, LORA, 1, np.float32), trained(params, small, 5, np.float32)]
     scales, chosen = [LORA.scale, small.scale], np.array([1, -1, 0], np.int32)
-    mixed = accelerated_transformer.transformer(
-        accelerated.with_adapters(params, adapters, scales, chosen), TOKENS, CONFIG
-    )
+    mixed = accelerated_transformer.transformer(weights.with_adapters(params, adapters, scales, chosen), TOKENS, CONFIG)
     for row, one in enumerate(chosen):
-        alone = params if one < 0 else accelerated.with_lora(params, adapters[one], scales[one])
+        alone = params if one < 0 else weights.with_lora(params, adapters[one], scales[one])
         expected = accelerated_transformer.transformer(alone, TOKENS[row : row + 1], CONFIG)[0]
         np.testing.assert_allclose(mixed[row], expected, atol=1e-5 * np.abs(expected).max())
 
@@ -303,7 +302,7 @@ def test_the_module_is_off_on_merged_and_swapped():
     model.swap(other)
     swapped = model(TOKENS)
     assert np.abs(swapped - on).max() > 0.1
-    expected = accelerated_transformer.transformer(accelerated.with_lora(params, other, LORA.scale), TOKENS, CONFIG)
+    expected = accelerated_transformer.transformer(weights.with_lora(params, other, LORA.scale), TOKENS, CONFIG)
     np.testing.assert_array_equal(swapped, expected)
 
 
@@ -377,4 +376,4 @@ def test_a_row_cannot_choose_what_is_not_there(side):
 
 def test_no_adapters_and_no_scales_are_refused():
     with pytest.raises(InputError, match="there are 1 adapters and 2 scales"):
-        accelerated.with_adapters(base(), [trained(base())], [1.0, 2.0], np.zeros(3, np.int32))
+        weights.with_adapters(base(), [trained(base())], [1.0, 2.0], np.zeros(3, np.int32))

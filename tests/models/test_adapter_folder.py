@@ -7,8 +7,8 @@ import jax
 import numpy as np
 import pytest
 
+from minillm.adaptation.fast.weights import with_lora
 from minillm.adaptation.lora import merge_lora
-from minillm.adaptation.lora_jax import with_lora
 from minillm.config import LoRAConfig
 from minillm.errors import InputError, ModelFileError
 from minillm.models.adapter_folder import PREFIX, SETTINGS, WEIGHTS, module_names, read_adapter, write_adapter
