@@ -7,7 +7,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from minillm.course.measure import free_memory, mean_and_error, num_bytes, seconds
+from minillm.course.measure import (
+    free_memory,
+    mean_and_error,
+    mutual_information,
+    num_bytes,
+    running_mean,
+    seconds,
+    steps_to,
+)
 from minillm.course.plots import RED, canvas, legend_below, plot_seeds
 from minillm.errors import InputError
 
@@ -63,3 +71,30 @@ def test_seeds_share_a_colour_and_one_entry_of_the_legend():
     assert [list(line.get_ydata()) for line in ax.lines] == [[0, 1], [2, 3], [4, 5]]
     assert {line.get_color() for line in ax.lines} == {RED}
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["three seeds"]
+
+
+def test_mutual_information_by_hand():
+    # joint (3, 1; 1, 3) / 8: 2 ln 2 - H = 2 ln 2 - (3/4 ln(8/3) + 1/4 ln 8)
+    a, b = [0, 0, 0, 0, 1, 1, 1, 1], [0, 0, 0, 1, 0, 1, 1, 1]
+    expected = 2 * np.log(2) - (0.75 * np.log(8 / 3) + 0.25 * np.log(8))
+    assert mutual_information(a, b) == pytest.approx((expected, np.log(2), np.log(2)))
+    assert mutual_information([0, 1, 0, 1], [3, 3, 1, 1])[0] == pytest.approx(0, abs=1e-12)
+
+
+@pytest.mark.parametrize(("a", "b"), [([], []), ([0, 1], [0]), ([[0]], [[0]])])
+def test_labels_come_in_pairs(a, b):
+    with pytest.raises(InputError, match="two rows of labels of one length"):
+        mutual_information(a, b)
+
+
+def test_a_running_mean_begins_with_a_whole_span():
+    assert running_mean([3, 0, 3, 6], 3).tolist() == pytest.approx([2, 3])
+    assert steps_to([5, 1, 2, 0], target=1.5, span=1) == 2
+    assert steps_to([5, 1, 2, 0], target=1.5, span=2) == 4  # means 3, 1.5, 1: below is not at
+    assert steps_to([5, 1, 2, 0], target=1, span=3) is None
+
+
+@pytest.mark.parametrize(("values", "span"), [([1.0], 2), ([1.0], 0), ([[1.0]], 1)])
+def test_a_running_mean_needs_a_whole_span(values, span):
+    with pytest.raises(InputError, match="span or more values"):
+        running_mean(values, span)
