@@ -39,7 +39,7 @@ class MoEConfig:
     choice: str = "token"  # "token": each token takes its k best experts; "expert": each expert its best tokens
     softmax: str = "before"  # "before" top-k, over all experts; "after" it, over the k chosen
     renormalise: bool = True  # divide the k gates by their sum (softmax before, k > 1)
-    capacity_factor: float | None = None  # times the even share is what an expert takes; None: all that it is sent
+    capacity_factor: float | None = None  # an expert takes at most this many times its even load; None: all
     balance_weight: float = 0.01  # of the load-balancing loss (Switch's alpha)
     z_weight: float = 0.001  # of the router z-loss (ST-MoE's c_z)
     bias_rate: float = 0.0  # of each selection bias in a step of training (gamma in [DeepSeek2024]); 0: there is none
@@ -66,7 +66,7 @@ class MoEConfig:
                 raise InputError(f"MoEConfig: {name} is {getattr(self, name)}; it must be 0 or more.")
 
     def capacity(self, num_tokens: int) -> int | None:
-        """How many of the tokens an expert takes: its even share times the factor, rounded up, at most all of them.
+        """How many of the tokens an expert takes: its even load times the factor, rounded up, at most all of them.
 
         ([Fedus2021], eq. 3, where k = 1.) None where there is no bound. Padding counts as tokens here, since a shape
         must not depend on it.
@@ -76,8 +76,8 @@ class MoEConfig:
         """
         if self.capacity_factor is None:
             return None
-        share = self.k * num_tokens * self.capacity_factor / self.num_experts
-        return min(math.ceil(share - 1e-9), num_tokens)  # 1e-9: 1.1 x 10 is a little more than 11
+        load = self.k * num_tokens * self.capacity_factor / self.num_experts
+        return min(math.ceil(load - 1e-9), num_tokens)  # 1e-9: 1.1 x 10 is a little more than 11
 
 
 @dataclass(frozen=True)

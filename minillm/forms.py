@@ -1,7 +1,7 @@
 """Two forms of one function: a plain one to read and to check against, a fast one to run.
 
-@faster(round_robin.jacobi_svd)
-def jacobi_svd(matrix): ...        # the plain form; what is called is the fast one
+@faster(round_robin.perpendicular_columns)
+def perpendicular_columns(matrix): ...        # the plain form; what is called is the fast one
 """
 
 import functools

@@ -82,9 +82,9 @@ def linear_paths(params: Params) -> list[str]:
 
     def walk(tree: Any, path: tuple[str, ...]) -> list[str]:
         if isinstance(tree, dict):
-            return [found for name, part in tree.items() for found in walk(part, (*path, name))]
+            return [inner for name, part in tree.items() for inner in walk(part, (*path, name))]
         if isinstance(tree, list):
-            return [found for index, part in enumerate(tree) for found in walk(part, (*path, str(index)))]
+            return [inner for index, part in enumerate(tree) for inner in walk(part, (*path, str(index)))]
         name = ".".join(path)
         return [name] if role_of(name, tree.shape) == "matrix" else []
 

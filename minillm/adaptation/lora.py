@@ -33,7 +33,7 @@ def lora_linear(
     keep: Keep | None = None,
     dropout: float = 0.0,
 ) -> Outputs:
-    """The layer and its change. Dropout, where `keep` is drawn, is of the change's input alone.
+    """The layer and its change. `keep`, drawn by the caller, drops inputs of the change alone; x W has them all.
 
     >>> lora_linear(np.array([1.0, 2.0]), np.eye(2), np.array([[1.0], [1.0]]), np.array([[0.0, 1.0]]), 0.5)
     array([1. , 3.5])

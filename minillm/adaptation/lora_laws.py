@@ -128,7 +128,7 @@ def gradients_are_those_of_small_steps(
     gradient: Any, x: Any, lora_a: Any, lora_b: Any, scale: float, upstream: Any
 ) -> None:
     """dA and dB are the slopes of sum(upstream * scale x A B)."""
-    found = several(gradient(x, lora_a, lora_b, scale, upstream), 2, "dlora_a, dlora_b")
+    gradients = several(gradient(x, lora_a, lora_b, scale, upstream), 2, "dlora_a, dlora_b")
     for index, name in enumerate(("dlora_a", "dlora_b")):
         slopes = np.zeros((lora_a, lora_b)[index].shape)
         for place in np.ndindex(slopes.shape):  # the product is linear in each factor, so a step of 1 is exact
@@ -138,4 +138,4 @@ def gradients_are_those_of_small_steps(
                 factors[index][place] += sign
                 ends.append(np.sum(upstream * scale * (x @ factors[0] @ factors[1])))
             slopes[place] = (ends[0] - ends[1]) / 2
-        agree(found[index], slopes, of=name)
+        agree(gradients[index], slopes, of=name)

@@ -117,7 +117,7 @@ def group_heads(query: Query, num_kv_heads: int) -> Float[Any, "*batch K GT H"]:
 
 
 def ungroup_heads(rows: Float[Any, "*batch K GT H"], num_heads: int) -> Query:
-    """What `group_heads` was given.
+    """The inverse of `group_heads`.
 
     >>> ungroup_heads(np.zeros((2, 15, 4)), 6).shape
     (5, 6, 4)

@@ -248,7 +248,7 @@ def gradient_is_that_of_central_differences(gradient: Any, *problem: np.ndarray)
     def loss(*heads: np.ndarray) -> float:
         return float(np.sum(upstream * attention_naive(*(x[:, None] for x in heads))[:, 0]))
 
-    found = several(gradient(*problem), 3, "dquery, dkey, dvalue")
+    gradients = several(gradient(*problem), 3, "dquery, dkey, dvalue")
     for index, name in enumerate(("dquery", "dkey", "dvalue")):
         slopes, step = np.zeros(heads[index].shape), 1e-5
         for place in np.ndindex(slopes.shape):
@@ -258,7 +258,7 @@ def gradient_is_that_of_central_differences(gradient: Any, *problem: np.ndarray)
                 moved[index][place] += sign * step
                 ends.append(loss(*moved))
             slopes[place] = (ends[0] - ends[1]) / (2 * step)
-        agree(found[index], slopes, 1e-6, of=name)
+        agree(gradients[index], slopes, 1e-6, of=name)
 
 
 @law(

@@ -74,7 +74,7 @@ def read_chapter(path: Path | None = None) -> tuple[Statement, ...]:
 
 def last_verdicts(out: Path, folder: Path | None = None) -> list[LastVerdict]:
     """All claims of all lessons, in the chapter's order, with the verdicts of their last runs under `out`."""
-    found = []
+    verdicts = []
     for lesson, script in lesson_files(folder).items():
         stated = script.with_suffix(".toml")
         if not stated.is_file():
@@ -86,12 +86,12 @@ def last_verdicts(out: Path, folder: Path | None = None) -> list[LastVerdict]:
             if isinstance(claim.rule, str) or record.get("rule") != claim.rule.as_table():
                 record = {}
             verdict = record.get("verdict", NOT_RUN)
-            found.append(
+            verdicts.append(
                 LastVerdict(
                     lesson, claim.id, claim.statement, claim.chapter, claim.source, record.get("measured"), verdict
                 )
             )
-    return found
+    return verdicts
 
 
 def _decided(path: Path) -> dict[str, dict]:

@@ -218,9 +218,9 @@ def _opened(file: IO[bytes], archive: str, path: tuple[str, ...]) -> Iterator[IO
 def _check(path: Path, size: int, sha256: str, name: str) -> None:
     if not path.is_file():
         raise DownloadError(f"pip brought no {name}; nothing was kept; try again.")
-    found = _hash_of(path)
-    if path.stat().st_size != size or found != sha256:
-        raise wrong_file(name, sha256, found)
+    digest = _hash_of(path)
+    if path.stat().st_size != size or digest != sha256:
+        raise wrong_file(name, sha256, digest)
 
 
 def _hash_of(path: Path) -> str:

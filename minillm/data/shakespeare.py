@@ -17,10 +17,10 @@ TEXT_SHA256 = "316a49f5e34075c39ba40432023506407721663ac3cd5fc1fa49146c26cf3a7c"
 def shakespeare() -> str:
     """All plays, each speech below its speaker's name, without headings and stage directions."""
     text = "".join(plays())
-    found = hashlib.sha256(text.encode("utf-8")).hexdigest()
-    if found != TEXT_SHA256:
+    digest = hashlib.sha256(text.encode("utf-8")).hexdigest()
+    if digest != TEXT_SHA256:
         raise DownloadError(
-            f"The text of Shakespeare has the SHA-256 {found}, not {TEXT_SHA256}: the recipe was changed; restore it."
+            f"The text of Shakespeare has the SHA-256 {digest}, not {TEXT_SHA256}: the recipe was changed; restore it."
         )
     return text
 

@@ -2,9 +2,9 @@
 
     A_r = sum of the r largest s_i u_i v_i^T,    |A - A_r|_F^2 = sum_{i > r} s_i^2       [Eckart1936]
 
-No matrix of rank r is nearer. `randomized_svd` finds nearly the same without the whole decomposition: it multiplies a
-few random vectors by A, which points them where A is long, and decomposes what A does there ([Halko2011], algorithms
-4.4 and 5.1). Energy is s^2, never s.
+No matrix of rank r is nearer. `randomized_svd` finds nearly the same without the whole decomposition: A times a few
+random vectors lies mostly along the largest u_i, so A is decomposed within the space that these products span
+([Halko2011], algorithms 4.4 and 5.1). Energy is s^2, never s.
 """
 
 from typing import Any
@@ -81,8 +81,8 @@ def krylov_svd(matrix: Matrix, rank: int, test_matrix: TestMatrix, iterations: i
     """As `randomized_svd`, but nothing that was computed on the way is thrown away.
 
     The basis has A Omega, A A^T A Omega, and so on: all blocks, where power iteration keeps the last. So the same error
-    takes fewer products, with fewer test vectors, half as many as directions asked for and some ([Musco2015], algorithm
-    2). All blocks together may not be more vectors than the matrix has rows or columns.
+    takes fewer products, with fewer test vectors: half of `rank` and a few more ([Musco2015], algorithm 2). All blocks
+    together may not be more vectors than the matrix has rows or columns.
 
     >>> wide_apart = np.diag([8.0, 4.0, 1e-3, 1e-3, 1e-3])
     >>> krylov_svd(wide_apart, 2, np.random.default_rng(0).standard_normal((5, 2)), 1).s.round(6)

@@ -63,8 +63,8 @@ def the_size_of_a_vector_does_not_matter(rms_norm: Any, problem: Any, factor: fl
 @law(rms_norm, given=norm_problems(1))
 def the_root_mean_square_becomes_one(rms_norm: Any, x: np.ndarray, _: np.ndarray) -> None:
     """Without scale and eps the mean of the squares of each row is 1."""
-    found = shaped(rms_norm(x, np.ones(x.shape[-1]), eps=0.0), x)
-    agree(np.mean(found**2, axis=-1), np.ones(x.shape[:-1]), of="the mean square of each row")
+    normalised = shaped(rms_norm(x, np.ones(x.shape[-1]), eps=0.0), x)
+    agree(np.mean(normalised**2, axis=-1), np.ones(x.shape[:-1]), of="the mean square of each row")
 
 
 @law(
@@ -82,5 +82,5 @@ def the_place_of_a_vector_does_not_matter(layer_norm: Any, problem: Any, shift: 
 @law(layer_norm, given=norm_problems(2), keeps={"zeros": "zeros have mean 0"})
 def the_mean_becomes_zero(layer_norm: Any, x: np.ndarray, scale: np.ndarray, _: np.ndarray) -> None:
     """Without scale and bias the mean of each row is 0."""
-    found = shaped(layer_norm(x, np.ones_like(scale), np.zeros_like(scale)), x)
-    agree(np.mean(found, axis=-1), np.zeros(x.shape[:-1]), of="the mean of each row")
+    normalised = shaped(layer_norm(x, np.ones_like(scale), np.zeros_like(scale)), x)
+    agree(np.mean(normalised, axis=-1), np.zeros(x.shape[:-1]), of="the mean of each row")

@@ -119,5 +119,5 @@ def _hold(update: Any, state: Any, chosen: Any, answer: Any) -> None:
         direction = (a / (1 - beta1**step)) / ((b / (1 - beta2**step)) ** 0.5 + eps)
         new[place], first[place], second[place] = p - rate * (direction + decay * p), a, b
     got = several(answer, 3, PARTS)
-    for found, expected, of in zip(got, (new, first, second), PARTS.split(", "), strict=True):
-        agree(found, expected, of=of)
+    for part, expected, of in zip(got, (new, first, second), PARTS.split(", "), strict=True):
+        agree(part, expected, of=of)

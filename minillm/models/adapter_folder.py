@@ -44,8 +44,8 @@ OTHER_KINDS: dict[str, Any] = {
 
 def adapter_base(folder: str | Path) -> str | None:
     """The name or path of the model that the adapter was made for, where its settings say so."""
-    found = read_json(Path(folder) / SETTINGS).get("base_model_name_or_path")
-    return found if isinstance(found, str) and found else None
+    name = read_json(Path(folder) / SETTINGS).get("base_model_name_or_path")
+    return name if isinstance(name, str) and name else None
 
 
 def read_adapter(folder: str | Path, config: Config) -> tuple[Adapter, LoRAConfig]:
@@ -107,10 +107,10 @@ def write_adapter(
 def module_names(config: Config) -> dict[str, str]:
     """Our path of every matrix that may have a change -> the file's name of it."""
     names = folder_names(config)
-    found = {"head": names.head}
+    all_names = {"head": names.head}
     for layer in range(config.num_layers):
-        found |= {f"layers.{layer}.{ours}": theirs.format(layer) for ours, theirs in names.layer.items()}
-    return {path: found[path] for path in matrix_shapes(config)}
+        all_names |= {f"layers.{layer}.{ours}": theirs.format(layer) for ours, theirs in names.layer.items()}
+    return {path: all_names[path] for path in matrix_shapes(config)}
 
 
 def matrix_shapes(config: Config) -> dict[str, tuple[int, ...]]:
@@ -163,13 +163,13 @@ def _tensors(path: Path) -> dict[str, np.ndarray]:
                     raise ModelFileError(
                         f"{path}: tensor {name!r} is stored as {kind}; minillm reads {', '.join(READABLE)}."
                     )
-            found = {name: file.get_tensor(name).astype(np.float32) for name in names}
+            tensors = {name: file.get_tensor(name).astype(np.float32) for name in names}
     except (SafetensorError, OSError) as error:
         raise ModelFileError(f"{path} is no whole safetensors file ({error}); save or copy it again.") from error
-    for name, numbers in found.items():
+    for name, numbers in tensors.items():
         if not np.isfinite(numbers).all():
             raise ModelFileError(f"{path}: tensor {name!r} holds numbers that are infinite or not a number.")
-    return found
+    return tensors
 
 
 def _check_shapes(folder: Path, adapter: Adapter, lora: LoRAConfig, config: Config) -> None:

@@ -33,8 +33,8 @@ def read_llama_gguf(file: GGUFFile) -> tuple[Config, dict]:
     """The model of a GGUF file: its description, and its weights in float32."""
     config = gguf_config(file)
     expected = expected_tensors(config, GGUF_NAMES)
-    found = {name: info.shape for name, info in file.tensors.items()}
-    check_tensors(file.path, expected, found, ignored={"rope_freqs.weight"})
+    shapes = {name: info.shape for name, info in file.tensors.items()}
+    check_tensors(file.path, expected, shapes, ignored={"rope_freqs.weight"})
 
     heads = {"attention.query": config.num_heads, "attention.key": config.num_kv_heads}
     interleaved = {

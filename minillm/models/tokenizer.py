@@ -55,10 +55,10 @@ class Tokenizer:
     def document_start_id(self) -> int:
         """The token that stood before every document in training: a context that says nothing but "a text begins"."""
         candidates = (self._separator_id, self.bos_id, self.eos_id)
-        found = next((token_id for token_id in candidates if token_id is not None), None)
-        if found is None:
+        start_id = next((token_id for token_id in candidates if token_id is not None), None)
+        if start_id is None:
             raise InputError(f"{self._path}: this tokenizer names no token that begins a text; give some text instead.")
-        return found
+        return start_id
 
     def encode(self, text: str, add_special_tokens: bool = True) -> list[int]:
         """The token ids of a text; special tokens written out in it ("<|im_end|>") count as themselves.

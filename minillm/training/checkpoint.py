@@ -75,8 +75,8 @@ class Checkpoints:
         `like` gives shapes, dtypes and shardings; `accept` raises where the info is that of another run. Each
         checkpoint that cannot be read is moved away, and `say` is told what was lost.
         """
-        found = self.steps()
-        for step in reversed(found):
+        steps = self.steps()
+        for step in reversed(steps):
             try:
                 info = dict(self._read(step, INFO, self._ocp.args.JsonRestore()))
                 accept(info)
@@ -86,12 +86,12 @@ class Checkpoints:
                 raise
             except Exception as error:
                 self._set_aside(step)
-                before = [earlier for earlier in found if earlier < step]
+                before = [earlier for earlier in steps if earlier < step]
                 lost = f"the {step - before[-1]} steps after step {before[-1]}" if before else f"all {step} steps"
                 say(f"The checkpoint of step {step} cannot be read ({reason(error)}); {lost} are lost.")
             else:
                 return state, info
-        if found:
+        if steps:
             raise MinillmError(
                 f"No checkpoint in {self.folder} can be read, and all were moved to {self._unreadable}; "
                 "begin again with --fresh."
@@ -161,7 +161,7 @@ def reason(error: BaseException) -> str:
 
 
 def _verify(state: Any, expected: dict[str, int]) -> None:
-    found = checksums(state)
-    wrong = next((name for name in found if expected.get(name, found[name]) != found[name]), None)
+    sums = checksums(state)
+    wrong = next((name for name in sums if expected.get(name, sums[name]) != sums[name]), None)
     if wrong is not None:
-        raise ValueError(f"the checksum of {wrong} is {found[wrong]}, not {expected[wrong]}")
+        raise ValueError(f"the checksum of {wrong} is {sums[wrong]}, not {expected[wrong]}")

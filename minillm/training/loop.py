@@ -98,11 +98,11 @@ class Run:
         like = jax.tree.map(
             lambda leaf, sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), first, shardings
         )
-        found = checkpoints.restore(like, partial(check_same_run, self.config, self.digest), say)
-        if found is None:
+        restored = checkpoints.restore(like, partial(check_same_run, self.config, self.digest), say)
+        if restored is None:
             return jax.device_put(first, shardings)
-        say(f"Resumed after step {int(found[0].step)} of {self.config.steps}.")
-        return found[0]
+        say(f"Resumed after step {int(restored[0].step)} of {self.config.steps}.")
+        return restored[0]
 
     def steps(
         self, state: TrainState, checkpoints: Checkpoints, metrics: Metrics | None, progress: Progress | None
