@@ -228,7 +228,7 @@ print("saved", lesson.figure(figure, "horizon"))
 #
 # Both have the loss fall as a power of size, data and compute. They differ in what to do with a budget. Three causes
 # have been found: the horizon above; counting without embeddings and head, which matters in small models [Pearce2024];
-# and warm-up and tuning that did not scale with the size [Porian2024]. What no exponent says: that all tokens are worth
+# and warm-up and tuning that did not scale with the size [Porian2024]. Neither exponent says that all tokens are worth
 # the same.
 #
 # ## From reference to twin

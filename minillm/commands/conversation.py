@@ -127,16 +127,16 @@ def score(lm: Any, question: str, answers: list[str], premise: str | None, *, as
             "num_tokens": int(s.num_tokens),
             "mean_logprob": float(s.mean_logprob),
             "pmi": float(s.pmi),
-            "probability": float(share),
+            "probability": float(probability),
         }
-        for s, share in zip(scores, weights / weights.sum(), strict=True)
+        for s, probability in zip(scores, weights / weights.sum(), strict=True)
     ]
     if as_json:
         print(json.dumps(rows, ensure_ascii=False, indent=2))
         return
-    table = Table(box=box.SIMPLE_HEAD, caption="log-probabilities in nats; share: among these answers", pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, caption="logarithms in nats; probability among these answers", pad_edge=False)
     table.add_column("answer", overflow="fold")
-    for column in ("log-probability", "tokens", "per token", "PMI", "share"):
+    for column in ("log-probability", "tokens", "per token", "PMI", "probability"):
         table.add_column(column, justify="right")
     for row in sorted(rows, key=lambda row: -row["logprob"]):
         figures = (f"{row['logprob']:.3f}", str(row["num_tokens"]), f"{row['mean_logprob']:.3f}", f"{row['pmi']:+.3f}")
@@ -170,13 +170,13 @@ def _lines(in_terminal: bool) -> Iterator[str]:
 def _answer(lm: Any, messages: list[Message], settings: Settings, in_terminal: bool) -> str:
     """Stream one answer and give its text; in a terminal Ctrl-C ends the answer, not the talk."""
     prompt_ids = lm.tokenizer.encode_chat(messages)
-    room = lm.config.context_length - len(prompt_ids)
-    if room < 1:
+    left = lm.config.context_length - len(prompt_ids)
+    if left < 1:
         raise InputError(
             f"The context is full: the conversation has {len(prompt_ids)} tokens and the model reads at most "
             f"{lm.config.context_length}; /reset begins anew."
         )
-    limit = min(settings.max_tokens, room)
+    limit = min(settings.max_tokens, left)
     said: list[str] = []
     pieces = _pieces(lm, lm.generate(prompt_ids, max_new_tokens=limit, **settings.as_arguments()))
     try:

@@ -126,7 +126,7 @@ def _devices(hints: list[str]) -> list[tuple[str, str]]:
 
 
 def _cache(hints: list[str]) -> list[tuple[str, str]]:
-    """Where fetched files are kept, how much they take, how much there is room for, what is not there."""
+    """Where fetched files are kept, how much they take, how much space is free, what is missing."""
     from minillm.data import fetch
 
     folder = Path(fetch.cache_dir())

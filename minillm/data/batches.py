@@ -74,9 +74,9 @@ class Validation:
 
     def places(self) -> Int[Any, "windows"]:
         """Where each window begins; they do not overlap."""
-        room = (len(self.text) - 1) // self.length
-        count = min(room, self.max_batches * self.batch_size)
-        return np.arange(count) * room // count * self.length
+        windows = (len(self.text) - 1) // self.length
+        count = min(windows, self.max_batches * self.batch_size)
+        return np.arange(count) * windows // count * self.length
 
     def __len__(self) -> int:
         """How many batches there are."""

@@ -83,16 +83,16 @@ def expected_tensors(config: Config, names: Names) -> dict[str, tuple[int, ...]]
 def check_tensors(
     path: Path,
     expected: dict[str, tuple[int, ...]],
-    found: dict[str, tuple[int, ...]],
+    shapes: dict[str, tuple[int, ...]],
     ignored: Iterable[str] = (),
 ) -> None:
     """Refuse a file that lacks a tensor, has one of another shape, or has one that nothing would use."""
     for name, shape in expected.items():
-        if name not in found:
+        if name not in shapes:
             raise ModelFileError(f"{path}: the tensor {name!r} is missing; the file is incomplete or of another kind.")
-        if tuple(found[name]) != shape:
-            raise ModelFileError(f"{path}: the tensor {name!r} has the shape {tuple(found[name])}, not {shape}.")
-    if extra := sorted(set(found) - set(expected) - set(ignored)):
+        if tuple(shapes[name]) != shape:
+            raise ModelFileError(f"{path}: the tensor {name!r} has the shape {tuple(shapes[name])}, not {shape}.")
+    if extra := sorted(set(shapes) - set(expected) - set(ignored)):
         raise ModelFileError(
             f"{path}: the tensor {extra[0]!r} has no place in a plain Llama (a bias, or another architecture); "
             "minillm would compute something else than the model."

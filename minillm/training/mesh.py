@@ -93,8 +93,8 @@ def on_the_host(mesh: Mesh, tree: Any) -> Any:
 
 def own_rows(batch_size: int) -> tuple[int, int]:
     """The rows of the global batch that this process brings: JAX lists its devices process by process."""
-    share = batch_size // jax.process_count()
-    return jax.process_index() * share, (jax.process_index() + 1) * share
+    rows = batch_size // jax.process_count()
+    return jax.process_index() * rows, (jax.process_index() + 1) * rows
 
 
 def place_rows(mesh: Mesh, rows: tuple[Tokens, Tokens], batch_size: int) -> tuple[Any, Any]:

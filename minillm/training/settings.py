@@ -112,5 +112,5 @@ def _value(name: str, kind: Any, value: Any) -> Any:
     if isinstance(value, kinds) and (not isinstance(value, bool) or bool in kinds):
         return value
     words = {int: "a whole number", float: "a number", str: "a text in quotes", bool: "true or false"}
-    wanted = next(words[found] for found in kinds if found in words)
+    wanted = next(words[one] for one in kinds if one in words)
     raise InputError(f"{name} is {value!r}; it must be {wanted}.")

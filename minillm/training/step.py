@@ -108,15 +108,15 @@ def make_step(
         norm, rate = optimizer.global_norm(gradients), learning_rate(config, state.step)
         if config.clip_norm is not None:
             gradients = optimizer.clip_by_global_norm(gradients, config.clip_norm)
-        params, kept = update(config, gradients, state, rate)
+        params, moments = update(config, gradients, state, rate)
         if model.moe and model.moe.bias_rate and assemble is None:
             params = move_selection_biases(params, loads, model.moe.bias_rate)
-        after = TrainState(state.step + 1, params, kept)
+        after = TrainState(state.step + 1, params, moments)
         after = jax.lax.with_sharding_constraint(after, parameter_sharding(mesh, after))
         if model.moe is None:
             return after, Measured(loss, norm, rate)
-        shares = loads.astype(jnp.float32) / jnp.sum(loads, axis=-1, keepdims=True).astype(jnp.float32)
-        return after, Measured(loss, norm, rate, auxiliary, model.moe.num_experts * jnp.max(shares))
+        fractions = loads.astype(jnp.float32) / jnp.sum(loads, axis=-1, keepdims=True).astype(jnp.float32)
+        return after, Measured(loss, norm, rate, auxiliary, model.moe.num_experts * jnp.max(fractions))
 
     return jax.jit(step, donate_argnums=0)
 
