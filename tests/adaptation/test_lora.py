@@ -12,7 +12,7 @@ from flax import nnx
 from hypothesis import given
 
 from minillm.adaptation import lora as reference
-from minillm.adaptation import lora_jax as accelerated
+from minillm.adaptation import lora_jax as in_jax
 from minillm.adaptation import lora_vjp
 from minillm.adaptation.fast import weights
 from minillm.adaptation.lora_flax import LoRATransformer
@@ -26,13 +26,13 @@ from minillm.learning.optimizer import adamw_init, adamw_update
 from minillm.parameters import leaf_at, linear_paths, target_paths
 from minillm.strategies import normal, seeds
 from minillm.transformer import transformer as reference_transformer
-from minillm.transformer import transformer_jax as accelerated_transformer
+from minillm.transformer import transformer_jax as jax_transformer
 from minillm.transformer.loss_vjp import language_model_loss_vjp
 
 CONFIG = Config(13, 2, 12, 3, 1, 4, 5, context_length=16, tied_embeddings=False)
 LORA = LoRAConfig(rank=2, alpha=6.0)
 TOKENS = np.random.default_rng(7).integers(0, 13, (3, 8))
-each_side = pytest.mark.parametrize("side", [reference, accelerated], ids=["numpy", "jax"])
+each_side = pytest.mark.parametrize("side", [reference, in_jax], ids=["numpy", "jax"])
 
 
 def base(seed=0, config=CONFIG, dtype=np.float64):
@@ -46,7 +46,7 @@ def base(seed=0, config=CONFIG, dtype=np.float64):
 
 def jax_loss(params, adapter, tokens, labels, config=CONFIG):
     applied = weights.with_lora(params, adapter, LORA.scale)
-    return cross_entropy(accelerated_transformer.transformer(applied, tokens, config), labels)
+    return cross_entropy(jax_transformer.transformer(applied, tokens, config), labels)
 
 
 def trained(params, config=LORA, seed=1, dtype=np.float64):
@@ -91,16 +91,16 @@ def test_the_form_that_runs_is_the_plain_one():
     upstream = normal(4, 2, 3, 5)
 
     def value_and_gradients():
-        out, vjp = jax.vjp(partial(accelerated.lora_linear, scale=0.7), x, weight, a, b)
+        out, vjp = jax.vjp(partial(in_jax.lora_linear, scale=0.7), x, weight, a, b)
         return out, *vjp(upstream)
 
     with jax.enable_x64(True):
         fast = value_and_gradients()
         with plain_forms():
             plain = value_and_gradients()
-        kept = [len(jax.tree.leaves(jax.vjp(partial(accelerated.lora_linear, scale=0.7), x, weight, a, b)[1]))]
+        kept = [len(jax.tree.leaves(jax.vjp(partial(in_jax.lora_linear, scale=0.7), x, weight, a, b)[1]))]
         with plain_forms():
-            kept.append(len(jax.tree.leaves(jax.vjp(partial(accelerated.lora_linear, scale=0.7), x, weight, a, b)[1])))
+            kept.append(len(jax.tree.leaves(jax.vjp(partial(in_jax.lora_linear, scale=0.7), x, weight, a, b)[1])))
     for one, other in zip(plain, fast, strict=True):
         np.testing.assert_allclose(other, one, atol=1e-13)
     assert not plain[2].any()
@@ -154,15 +154,15 @@ def test_a_new_adapter_changes_nothing_and_its_first_gradient_reaches_b_alone():
         assert 0.5 * bound < np.abs(pair["lora_a"]).max() <= bound
     with jax.enable_x64(True):
         config, labels = CONFIG, np.roll(TOKENS, -1, axis=-1)
-        expected = accelerated_transformer.transformer(params, TOKENS, config)
+        expected = jax_transformer.transformer(params, TOKENS, config)
         applied = weights.with_lora(params, adapter, LORA.scale)
-        np.testing.assert_array_equal(accelerated_transformer.transformer(applied, TOKENS, config), expected)
+        np.testing.assert_array_equal(jax_transformer.transformer(applied, TOKENS, config), expected)
         merged, back = lora_vjp.merge_lora_vjp(params, adapter, LORA.scale)
         assert same(merged, params)
         [by_hand] = back(language_model_loss_vjp(merged, TOKENS, labels, config)[1](1.0)[0])
         by_jax = jax.grad(
             lambda a: cross_entropy(
-                accelerated_transformer.transformer(weights.with_lora(params, a, LORA.scale), TOKENS, config),
+                jax_transformer.transformer(weights.with_lora(params, a, LORA.scale), TOKENS, config),
                 labels,
             )
         )(adapter)
@@ -181,7 +181,7 @@ def test_a_base_in_the_form_of_its_file_learns_the_same(dropout):
 
         def loss(adapter, params):
             applied = weights.with_lora(params, adapter, LORA.scale, key, dropout)
-            return cross_entropy(accelerated_transformer.transformer(applied, TOKENS, CONFIG), labels)
+            return cross_entropy(jax_transformer.transformer(applied, TOKENS, CONFIG), labels)
 
         plain, turned = (jax.value_and_grad(loss)(adapter, tree) for tree in (params, transpose_weights(params)))
     for one, other in zip(jax.tree.leaves(plain), jax.tree.leaves(turned), strict=True):
@@ -198,13 +198,13 @@ def test_merged_is_applied_on_both_sides(dtype, config):
         merged = reference.merge_lora(params, adapter, config.scale)
         expected = reference_transformer.transformer(merged, TOKENS, CONFIG)
         assert np.abs(expected - reference_transformer.transformer(params, TOKENS, CONFIG)).max() > 0.1
-        by_twin = accelerated.merge_lora(params, adapter, config.scale)
+        by_twin = in_jax.merge_lora(params, adapter, config.scale)
         applied = weights.with_lora(params, adapter, config.scale)
         for tree in (by_twin, applied):
-            found = accelerated_transformer.transformer(tree, TOKENS, CONFIG)
+            found = jax_transformer.transformer(tree, TOKENS, CONFIG)
             error = np.abs(found - expected).max() / np.abs(expected).max()
             assert error <= (1e-12 if dtype == np.float64 else 1e-5)
-        for side, tree in ((reference, merged), (accelerated, by_twin)):
+        for side, tree in ((reference, merged), (in_jax, by_twin)):
             back = side.unmerge_lora(tree, adapter, config.scale)
             for path in linear_paths(params):
                 np.testing.assert_allclose(
@@ -272,10 +272,10 @@ def test_a_mixed_batch_is_its_rows_alone():
     small = replace(LORA, rank=1, targets=("layers.*.attention.query", "head"))
     adapters = [trained(params, LORA, 1, np.float32), trained(params, small, 5, np.float32)]
     scales, chosen = [LORA.scale, small.scale], np.array([1, -1, 0], np.int32)
-    mixed = accelerated_transformer.transformer(weights.with_adapters(params, adapters, scales, chosen), TOKENS, CONFIG)
+    mixed = jax_transformer.transformer(weights.with_adapters(params, adapters, scales, chosen), TOKENS, CONFIG)
     for row, one in enumerate(chosen):
         alone = params if one < 0 else weights.with_lora(params, adapters[one], scales[one])
-        expected = accelerated_transformer.transformer(alone, TOKENS[row : row + 1], CONFIG)[0]
+        expected = jax_transformer.transformer(alone, TOKENS[row : row + 1], CONFIG)[0]
         np.testing.assert_allclose(mixed[row], expected, atol=1e-5 * np.abs(expected).max())
 
 
@@ -283,7 +283,7 @@ def test_the_module_is_off_on_merged_and_swapped():
     params = base(dtype=np.float32)
     adapter, other = trained(params, dtype=np.float32), trained(params, seed=9, dtype=np.float32)
     model = LoRATransformer.from_params(CONFIG, params, adapter, LORA)
-    plain = accelerated_transformer.transformer(params, TOKENS, CONFIG)
+    plain = jax_transformer.transformer(params, TOKENS, CONFIG)
     on = model(TOKENS)
     model.on = False
     np.testing.assert_array_equal(model(TOKENS), plain)
@@ -302,7 +302,7 @@ def test_the_module_is_off_on_merged_and_swapped():
     model.swap(other)
     swapped = model(TOKENS)
     assert np.abs(swapped - on).max() > 0.1
-    expected = accelerated_transformer.transformer(weights.with_lora(params, other, LORA.scale), TOKENS, CONFIG)
+    expected = jax_transformer.transformer(weights.with_lora(params, other, LORA.scale), TOKENS, CONFIG)
     np.testing.assert_array_equal(swapped, expected)
 
 

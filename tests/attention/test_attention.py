@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minillm.attention import attention as reference_attention
-from minillm.attention import attention_jax as accelerated_attention
+from minillm.attention import attention_jax as jax_attention
 from minillm.attention.attention import (
     attention_naive,
     causal_mask,
@@ -75,7 +75,7 @@ def test_grouped_queries_are_repeated_key_heads(heads, seed):
     )
 
 
-@pytest.mark.parametrize("function", [causal_mask, accelerated_attention.causal_mask])
+@pytest.mark.parametrize("function", [causal_mask, jax_attention.causal_mask])
 def test_causal_mask_by_hand(function):
     # positions 2 and 3 of a sequence of 4; with a window of 2 each sees itself and the one before
     np.testing.assert_array_equal(function(2, 4, 2), [[1, 1, 1, 0], [1, 1, 1, 1]])
@@ -92,15 +92,15 @@ def test_gradients_say_the_same_of_the_twin():
     query, key, value = (jnp.asarray(normal(i, 1, 5, 2, 4), jnp.float32) for i in range(3))
 
     def output_at(t, value):
-        mask = accelerated_attention.causal_mask(5, 5)
-        return accelerated_attention.scaled_dot_product_attention(query, key, value, mask)[0, t].sum()
+        mask = jax_attention.causal_mask(5, 5)
+        return jax_attention.scaled_dot_product_attention(query, key, value, mask)[0, t].sum()
 
     for t in range(5):
         seen = np.abs(jax.grad(output_at, argnums=1)(t, value)[0]).sum((-1, -2)) > 0
         np.testing.assert_array_equal(seen, np.arange(5) <= t)
 
 
-@pytest.mark.parametrize("module", [reference_attention, accelerated_attention], ids=["numpy", "jax"])
+@pytest.mark.parametrize("module", [reference_attention, jax_attention], ids=["numpy", "jax"])
 def test_what_does_not_fit_is_named(module):
     query, key = np.ones((1, 2, 3, 4), np.float32), np.ones((1, 2, 2, 4), np.float32)
     with pytest.raises(InputError, match="3 query heads do not divide among 2 key/value heads"):

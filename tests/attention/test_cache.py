@@ -7,15 +7,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minillm.attention import cache as reference_cache
-from minillm.attention import cache_jax as accelerated_cache
+from minillm.attention import cache_jax as jax_cache
 from minillm.attention.cache_laws import append_problems
 from minillm.config import TINY, Config
 from minillm.errors import InputError
 from minillm.transformer import transformer as reference_transformer
-from minillm.transformer import transformer_jax as accelerated_transformer
+from minillm.transformer import transformer_jax as jax_transformer
 from minillm.transformer.transformer_laws import models
 
-SIDES = [(reference_cache, reference_transformer), (accelerated_cache, accelerated_transformer)]
+SIDES = [(reference_cache, reference_transformer), (jax_cache, jax_transformer)]
 each_side = pytest.mark.parametrize(("cache", "transformer"), SIDES, ids=["numpy", "jax"])
 SMOLLM2 = Config(49152, 30, 576, 9, 3, 64, 1536, context_length=8192)
 

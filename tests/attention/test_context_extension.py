@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minillm.attention import cache as reference_cache
-from minillm.attention import cache_jax as accelerated_cache
+from minillm.attention import cache_jax as jax_cache
 from minillm.attention.context_extension import (
     llama3_factors,
     ntk_aware,
@@ -24,12 +24,12 @@ from minillm.attention.rotary import rotary_frequencies
 from minillm.config import TINY, Config
 from minillm.errors import InputError
 from minillm.transformer import transformer as reference_transformer
-from minillm.transformer import transformer_jax as accelerated_transformer
+from minillm.transformer import transformer_jax as jax_transformer
 from minillm.transformer.transformer_laws import models
 
 ORACLE = json.loads((Path(__file__).parents[1] / "oracle" / "rope.json").read_text(encoding="utf-8"))
 WAYS = {"linear": position_interpolation, "dynamic": ntk_aware, "yarn": yarn}
-SIDES = [(reference_cache, reference_transformer), (accelerated_cache, accelerated_transformer)]
+SIDES = [(reference_cache, reference_transformer), (jax_cache, jax_transformer)]
 each_side = pytest.mark.parametrize(("cache", "transformer"), SIDES, ids=["numpy", "jax"])
 each_way = pytest.mark.parametrize("way", WAYS.values(), ids=lambda way: way.__name__)
 

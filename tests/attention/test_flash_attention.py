@@ -7,14 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minillm.attention import flash as reference
-from minillm.attention import flash_jax as accelerated
+from minillm.attention import flash_jax as in_jax
 from minillm.attention.attention import causal_mask, scaled_dot_product_attention
 from minillm.attention.attention_vjp import scaled_dot_product_attention_vjp
 from minillm.attention.flash_laws import flash_problems
 from minillm.errors import InputError
 from minillm.strategies import normal
 
-each_side = pytest.mark.parametrize("side", [reference, accelerated], ids=["numpy", "jax"])
+each_side = pytest.mark.parametrize("side", [reference, in_jax], ids=["numpy", "jax"])
 
 
 def test_by_hand():
@@ -50,7 +50,7 @@ def test_the_gradient_is_that_of_attention(causal, window, block):
     query, key, value, upstream = (normal(i, 2, t, n, 4) for i, (t, n) in enumerate([(5, 6), (7, 3), (7, 3), (5, 6)]))
 
     def gradients(query, key, value, upstream):
-        _, vjp = jax.vjp(lambda *arrays: accelerated.flash_attention(*arrays, causal, window, block), query, key, value)
+        _, vjp = jax.vjp(lambda *arrays: in_jax.flash_attention(*arrays, causal, window, block), query, key, value)
         return vjp(upstream)
 
     _, by_hand = scaled_dot_product_attention_vjp(query, key, value, visible(query, key, causal, window))

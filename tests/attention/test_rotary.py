@@ -5,7 +5,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minillm.attention import rotary_jax as accelerated_rotary
+from minillm.attention import rotary_jax as jax_rotary
 from minillm.attention.rotary import rotary_cos_sin, rotary_embedding, rotary_frequencies
 from minillm.strategies import arrays
 
@@ -45,14 +45,14 @@ def test_frequencies_fall_from_one_towards_one_over_theta():
     frequencies = rotary_frequencies(64, 100_000.0)
     assert frequencies[0] == 1
     np.testing.assert_allclose(frequencies[1:] / frequencies[:-1], 100_000 ** (-1 / 32), rtol=1e-12)
-    np.testing.assert_array_equal(frequencies, accelerated_rotary.rotary_frequencies(64, 100_000.0))
+    np.testing.assert_array_equal(frequencies, jax_rotary.rotary_frequencies(64, 100_000.0))
 
 
 def test_float32_stays_exact_far_out():
     """At position 100,000 the plain float32 angle is off by thousandths; ours keeps seven digits."""
     positions = np.array([8_191, 100_003, 16_777_215])
     exact = np.cos(positions[:, None] * rotary_frequencies(64, 10_000.0))
-    ours, _ = accelerated_rotary.rotary_cos_sin(jnp.asarray(positions), 64)
+    ours, _ = jax_rotary.rotary_cos_sin(jnp.asarray(positions), 64)
     plain = np.cos(np.float32(positions)[:, None] * rotary_frequencies(64, 10_000.0).astype(np.float32))
     assert np.abs(ours - exact).max() < 5e-7
     assert np.abs(plain - exact)[1].max() > 1e-3

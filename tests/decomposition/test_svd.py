@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minillm.decomposition import low_rank, low_rank_vjp, svd
-from minillm.decomposition import low_rank_jax as accelerated_low_rank
-from minillm.decomposition import svd_jax as accelerated_svd
+from minillm.decomposition import low_rank_jax as jax_low_rank
+from minillm.decomposition import svd_jax as jax_svd
 from minillm.decomposition.bidiagonal import bidiagonalise, golub_kahan_svd
 from minillm.errors import InputError
 from minillm.strategies import normal, seeds
@@ -28,12 +28,12 @@ def power(matrix):
 
 def by_twin(matrix):
     with jax.enable_x64(True):
-        return svd.SVD(*map(np.asarray, accelerated_svd.jacobi_svd(jnp.asarray(matrix))))
+        return svd.SVD(*map(np.asarray, jax_svd.jacobi_svd(jnp.asarray(matrix))))
 
 
 ALGORITHMS = {"jacobi": svd.jacobi_svd, "golub_kahan": golub_kahan_svd, "power": power, "jax": by_twin}
 each_algorithm = pytest.mark.parametrize("decompose", ALGORITHMS.values(), ids=ALGORITHMS)
-each_side = pytest.mark.parametrize("side", [low_rank, accelerated_low_rank], ids=["numpy", "jax"])
+each_side = pytest.mark.parametrize("side", [low_rank, jax_low_rank], ids=["numpy", "jax"])
 
 
 def kinds():
@@ -252,10 +252,10 @@ def test_the_gradient_is_that_of_central_differences(shape, rank):
     g = svd.SVD(on_u * s**2, np.sum(u * on_u, axis=0) * 2 * s + weights[1], (on_v * s**2).T)
     np.testing.assert_allclose(vjp(g)[0], expected, atol=1e-7)
     with jax.enable_x64(True):
-        by_jax = jax.grad(lambda m: weighed(*accelerated_low_rank.truncated_svd(m, rank), weights))(matrix)
+        by_jax = jax.grad(lambda m: weighed(*jax_low_rank.truncated_svd(m, rank), weights))(matrix)
 
         def of_jacobi(m):
-            u, s, vt = accelerated_svd.jacobi_svd(m)
+            u, s, vt = jax_svd.jacobi_svd(m)
             return weighed(u[:, :rank], s[:rank], vt[:rank], weights)
 
         np.testing.assert_allclose(by_jax, vjp(g)[0], atol=1e-12)
@@ -263,11 +263,11 @@ def test_the_gradient_is_that_of_central_differences(shape, rank):
         # One direction of each u alone, which depends on the sign that an algorithm chose: that of each algorithm.
         for name, found in (("u", g.u), ("vt", g.vt)):
             upstream = svd.SVD(*(found if part == name else np.zeros_like(getattr(g, part)) for part in g._fields))
-            _, back = jax.vjp(lambda m: accelerated_low_rank.truncated_svd(m, rank), matrix)
-            theirs = accelerated_low_rank.truncated_svd(matrix, rank)
+            _, back = jax.vjp(lambda m: jax_low_rank.truncated_svd(m, rank), matrix)
+            theirs = jax_low_rank.truncated_svd(matrix, rank)
             signs = np.sign(np.sum(np.asarray(theirs.u) * u, axis=0))
             turned = upstream._replace(u=upstream.u * signs, vt=upstream.vt * signs[:, None])
-            np.testing.assert_allclose(back(accelerated_svd.SVD(*turned))[0], vjp(upstream)[0], atol=1e-11)
+            np.testing.assert_allclose(back(jax_svd.SVD(*turned))[0], vjp(upstream)[0], atol=1e-11)
 
 
 @pytest.mark.parametrize("values", [(3.0, 3.0, 1.0), (2.0, 1.0, 1.0), (1.0, 1.0, 1.0), (2.0, 2.0, 0.0)])
@@ -283,9 +283,9 @@ def test_equal_singular_values_have_finite_gradients(values):
         space = (weight * (found.u[:, :2] @ found.u[:, :2].T)).sum() if values[1] > values[2] else 0.0
         return space + (found.s[:rank] ** 3).sum()
 
-    decompositions = (partial(accelerated_low_rank.truncated_svd, rank=rank), accelerated_svd.jacobi_svd)
+    decompositions = (partial(jax_low_rank.truncated_svd, rank=rank), jax_svd.jacobi_svd)
     with jax.enable_x64(True):
-        by_jax = jax.grad(lambda m: (weight * accelerated_low_rank.low_rank_approximation(m, rank)).sum())(matrix)
+        by_jax = jax.grad(lambda m: (weight * jax_low_rank.low_rank_approximation(m, rank)).sum())(matrix)
         np.testing.assert_allclose(by_jax, expected, atol=1e-6)
         expected = slopes(lambda m: of_spaces(svd.jacobi_svd(m)), matrix)
         for decompose in decompositions:
@@ -300,7 +300,7 @@ def test_equal_singular_values_have_finite_gradients(values):
 # Bad input
 
 
-@pytest.mark.parametrize("side", [(svd, low_rank), (accelerated_svd, accelerated_low_rank)], ids=["numpy", "jax"])
+@pytest.mark.parametrize("side", [(svd, low_rank), (jax_svd, jax_low_rank)], ids=["numpy", "jax"])
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -330,11 +330,11 @@ def test_bad_input_is_one_sentence(side, call, message):
 
 def test_inside_jit_what_is_not_finite_gives_nan_and_ends():
     matrix = jnp.ones((4, 3)).at[2, 1].set(jnp.nan)
-    for decompose in (accelerated_svd.jacobi_svd, partial(accelerated_low_rank.truncated_svd, rank=2)):
+    for decompose in (jax_svd.jacobi_svd, partial(jax_low_rank.truncated_svd, rank=2)):
         assert np.isnan(jax.jit(decompose)(matrix).s).all()
 
 
 def test_a_batch_of_none():
-    for decompose in (svd.jacobi_svd, golub_kahan_svd, accelerated_svd.jacobi_svd):
+    for decompose in (svd.jacobi_svd, golub_kahan_svd, jax_svd.jacobi_svd):
         u, s, vt = decompose(np.zeros((0, 3, 2), np.float32))
         assert (u.shape, s.shape, vt.shape) == ((0, 3, 2), (0, 2), (0, 2, 2))

@@ -6,7 +6,7 @@ from hypothesis import given
 
 from minillm.errors import InputError
 from minillm.layers import norm as reference_norm
-from minillm.layers import norm_jax as accelerated_norm
+from minillm.layers import norm_jax as jax_norm
 from minillm.layers.norm import layer_norm, rms_norm
 from minillm.layers.norm_laws import norm_problems
 
@@ -39,7 +39,7 @@ def test_a_zero_vector_stays_zero():
     np.testing.assert_array_equal(rms_norm(np.zeros(5), np.ones(5)), 0)
 
 
-@pytest.mark.parametrize("module", [reference_norm, accelerated_norm], ids=["numpy", "jax"])
+@pytest.mark.parametrize("module", [reference_norm, jax_norm], ids=["numpy", "jax"])
 def test_shapes_that_do_not_fit_are_named(module):
     with pytest.raises(InputError, match=r"rms_norm: scale has shape \(4,\), but axis D is 3 in x"):
         module.rms_norm(np.ones((2, 3), np.float32), np.ones(4, np.float32))

@@ -8,7 +8,7 @@ from hypothesis import given
 
 from minillm.errors import InputError
 from minillm.layers import softmax as reference_softmax
-from minillm.layers import softmax_jax as accelerated_softmax
+from minillm.layers import softmax_jax as jax_softmax
 from minillm.layers.softmax import log_softmax, masked_softmax, softmax, softmax_naive
 from minillm.layers.softmax_laws import masked_scores
 from minillm.strategies import arrays, vectors
@@ -61,13 +61,13 @@ def test_log_softmax_keeps_what_softmax_rounds_to_zero():
 
 def test_gradients_through_masked_rows_are_zero_not_nan():
     x, mask = jnp.array([[1.0, jnp.inf, 2.0], [1.0, 2.0, 3.0]]), jnp.array([[True, False, True], [False] * 3])
-    gradient = jax.grad(lambda x: accelerated_softmax.masked_softmax(x, mask)[:, 0].sum())(x)
+    gradient = jax.grad(lambda x: jax_softmax.masked_softmax(x, mask)[:, 0].sum())(x)
     shares = np.exp([1.0, 2.0]) / np.exp([1.0, 2.0]).sum()
     np.testing.assert_allclose(gradient[0], [shares[0] * shares[1], 0, -shares[0] * shares[1]], rtol=1e-5)
     np.testing.assert_array_equal(gradient[1], 0)
 
 
-@pytest.mark.parametrize("module", [reference_softmax, accelerated_softmax], ids=["numpy", "jax"])
+@pytest.mark.parametrize("module", [reference_softmax, jax_softmax], ids=["numpy", "jax"])
 def test_whole_numbers_are_refused(module):
     with pytest.raises(InputError, match=r"softmax: scores has dtype int\d+; it must be floating-point"):
         module.softmax(np.array([1, 2]))

@@ -9,7 +9,7 @@ from jax import export
 
 from minillm.config import Config
 from minillm.learning import optimizer as reference
-from minillm.learning import optimizer_jax as accelerated
+from minillm.learning import optimizer_jax as in_jax
 from minillm.transformer.transformer import init_params
 
 CONFIG = Config(vocab_size=11, num_layers=2, model_dim=6, num_heads=3, num_kv_heads=1, head_dim=2, ffn_dim=5)
@@ -32,7 +32,7 @@ def trained(side, name, params, gradients, max_norm=1.0):
     """All parameters along the way."""
     state, along = getattr(side, f"{name}_init")(params), []
     update = getattr(side, f"{name}_update")
-    if side is accelerated:
+    if side is in_jax:
         update = jax.jit(update)  # one program, where eagerly every shape is a dozen
     for step, gradient in enumerate(gradients):
         rate = 0.01 * (step + 1) / len(gradients)
@@ -54,7 +54,7 @@ def test_twins_agree_after_every_one_of_20_steps(name, dtype, tolerance):
     params, gradients = trees(0, dtype)
     expected, state = trained(reference, name, params, gradients)
     with jax.enable_x64(dtype is np.float64):
-        got, got_state = trained(accelerated, name, *jax.tree.map(jnp.asarray, (params, gradients)))
+        got, got_state = trained(in_jax, name, *jax.tree.map(jnp.asarray, (params, gradients)))
         for after, should_be in zip(got, expected, strict=True):
             assert_close(after, should_be, tolerance)
         assert_close(tuple(got_state), tuple(state), 10 * tolerance)
@@ -84,14 +84,14 @@ def test_the_whole_equals_optax_put_together_by_itself():
 @each_optimizer
 def test_jitted_equals_eager_and_lowers_for_every_platform(name):
     params, gradients = trees(2, np.float32)
-    init, update = getattr(accelerated, f"{name}_init"), getattr(accelerated, f"{name}_update")
+    init, update = getattr(in_jax, f"{name}_init"), getattr(in_jax, f"{name}_update")
     state = init(params)
     jitted = jax.jit(update)
     assert_close(jitted(gradients[0], state, params, 0.01), update(gradients[0], state, params, 0.01), 1e-6)
     export.export(jitted, platforms=["cpu", "cuda", "rocm", "tpu"])(gradients[0], state, params, 0.01)
 
 
-@pytest.mark.parametrize("side", [reference, accelerated])
+@pytest.mark.parametrize("side", [reference, in_jax])
 def test_adamw_by_hand(side):
     # Gradient 2 at weight 1, first step: both corrected moments are those of one gradient, 2 and 4, so the direction is
     # 2 / sqrt(4) = 1, plus decay 0.5 * 1; the step is 0.1 * 1.5 and the weight becomes 0.85.
@@ -106,7 +106,7 @@ def test_adamw_by_hand(side):
     assert int(state.step) == 2
 
 
-@pytest.mark.parametrize("side", [reference, accelerated])
+@pytest.mark.parametrize("side", [reference, in_jax])
 def test_sgd_by_hand(side):
     # Gradients 1, 1 and momentum 0.5: velocities 1 and 1.5, so the weight goes 0 -> -0.1 -> -0.25.
     one = [np.ones(1, np.float32)]
@@ -116,7 +116,7 @@ def test_sgd_by_hand(side):
     np.testing.assert_allclose(params[0], -0.25, rtol=1e-6)
 
 
-@pytest.mark.parametrize("side", [reference, accelerated])
+@pytest.mark.parametrize("side", [reference, in_jax])
 def test_clipping_leaves_short_gradients_alone_and_gives_long_ones_the_norm(side):
     _, (gradient, *_) = trees(3, np.float32)
     norm = float(side.global_norm(gradient))
@@ -131,14 +131,14 @@ def test_clipping_leaves_short_gradients_alone_and_gives_long_ones_the_norm(side
         assert_close(jax.tree.map(lambda g, share=share: g / share, clipped), gradient, 1e-5)  # the direction is kept
 
 
-@pytest.mark.parametrize("side", [reference, accelerated])
+@pytest.mark.parametrize("side", [reference, in_jax])
 def test_the_norm_of_float16_gradients_is_summed_in_float32(side):
     gradient = [np.full(4, 300, np.float16)]  # 300^2 is beyond float16
     assert float(side.global_norm(gradient)) == 600
     np.testing.assert_array_equal(side.clip_by_global_norm(gradient, 60.0)[0], np.full(4, 30, np.float16))
 
 
-@pytest.mark.parametrize("side", [reference, accelerated])
+@pytest.mark.parametrize("side", [reference, in_jax])
 def test_decay_without_gradient_shrinks_matrices_and_nothing_else(side):
     params, _ = trees(4, np.float32)
     zero = jax.tree.map(np.zeros_like, params)
@@ -148,7 +148,7 @@ def test_decay_without_gradient_shrinks_matrices_and_nothing_else(side):
     assert np.array_equal(after["final_norm"], params["final_norm"])
 
 
-@pytest.mark.parametrize("side", [reference, accelerated])
+@pytest.mark.parametrize("side", [reference, in_jax])
 def test_a_mask_decides_what_decays(side):
     params = [np.ones((2, 2), np.float32), np.ones(2, np.float32)]
     zero, mask = [np.zeros_like(p) for p in params], [False, True]

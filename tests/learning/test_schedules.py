@@ -8,7 +8,7 @@ from jax import export
 
 from minillm.errors import InputError
 from minillm.learning import schedules as reference
-from minillm.learning import schedules_jax as accelerated
+from minillm.learning import schedules_jax as in_jax
 
 SCHEDULES = {
     "constant": {"warmup_steps": 7},
@@ -26,18 +26,18 @@ def rates(name, side=reference, step=steps, peak=3e-3, **changes):
 @each_schedule
 def test_twins_agree(name):
     with jax.enable_x64(True):
-        got = rates(name, accelerated, jnp.asarray(steps))
+        got = rates(name, in_jax, jnp.asarray(steps))
         assert got.dtype == np.float64
         np.testing.assert_allclose(got, rates(name), rtol=1e-12)
-    one_by_one = [rates(name, accelerated, step) for step in steps]
-    jitted = jax.jit(lambda step: rates(name, accelerated, step))
+    one_by_one = [rates(name, in_jax, step) for step in steps]
+    jitted = jax.jit(lambda step: rates(name, in_jax, step))
     np.testing.assert_allclose(one_by_one, rates(name), rtol=1e-6)
     np.testing.assert_allclose([jitted(step) for step in steps], rates(name), rtol=1e-6)
 
 
 @each_schedule
 def test_it_lowers_for_every_platform(name):
-    function = jax.jit(lambda step: rates(name, accelerated, step))
+    function = jax.jit(lambda step: rates(name, in_jax, step))
     lowered = export.export(function, platforms=["cpu", "cuda", "rocm", "tpu"])
     assert len(lowered(jax.ShapeDtypeStruct((), np.int32)).platforms) == 4
 
@@ -79,7 +79,7 @@ def test_the_rates_scale_with_the_peak(name):
     np.testing.assert_allclose(rates(name, peak=6e-3), 2 * rates(name), rtol=1e-12)
 
 
-@pytest.mark.parametrize("side", [reference, accelerated])
+@pytest.mark.parametrize("side", [reference, in_jax])
 @pytest.mark.parametrize(
     ("name", "changes", "message"),
     [

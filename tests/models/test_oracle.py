@@ -11,7 +11,7 @@ import pytest
 from minillm.models.language_model import LanguageModel
 from minillm.models.model_files import open_model
 from minillm.transformer import transformer as reference_transformer
-from minillm.transformer import transformer_jax as accelerated_transformer
+from minillm.transformer import transformer_jax as jax_transformer
 
 ORACLE = Path(__file__).parents[1] / "oracle"
 FIXTURE = json.loads((ORACLE / "smollm2.json").read_text(encoding="utf-8"))
@@ -62,7 +62,7 @@ def forward(language_models):
             # Padded on the right to one of two lengths, for two compilations; no token sees what follows it.
             padded = np.zeros(96 if len(ids) <= 96 else 640, np.int32)
             padded[: len(ids)] = ids
-            logits = accelerated_transformer.transformer(model.params, padded[None], model.config)[0]
+            logits = jax_transformer.transformer(model.params, padded[None], model.config)[0]
             logits = np.asarray(logits)[: len(ids)]
         assert logits.dtype == np.float32
         last = logits[-1].astype(np.float64)
@@ -186,7 +186,7 @@ def test_tiny_logits_in_float64(folder, backend):
     else:
         with jax.enable_x64(True):
             params = jax.tree.map(jax.numpy.asarray, params)
-            found = np.asarray(accelerated_transformer.transformer(params, ids, model.config))
+            found = np.asarray(jax_transformer.transformer(params, ids, model.config))
     assert found.dtype == np.float64
     np.testing.assert_allclose(found, logits, rtol=0, atol=1e-10 * np.abs(logits).max())
 
@@ -199,7 +199,7 @@ def test_tiny_logits_in_float32(folder, backend):
     with np.load(folder / "expected.npz") as expected:
         ids, logits, theirs = expected["ids"], expected["logits"], float(expected["float32_error"])
     params = cast(model.params, np.float32)
-    module = reference_transformer if backend == "numpy" else accelerated_transformer
+    module = reference_transformer if backend == "numpy" else jax_transformer
     found = np.asarray(module.transformer(params, ids, model.config))
     assert found.dtype == np.float32
     assert np.abs(found - logits).max() < 5 * theirs  # about 1e-6 of the largest logit is theirs

@@ -7,9 +7,9 @@ import pytest
 from minillm.config import Config
 from minillm.data.batches import Batches
 from minillm.learning import optimizer as reference_optimizer
-from minillm.learning import optimizer_jax as accelerated_optimizer
+from minillm.learning import optimizer_jax as jax_optimizer
 from minillm.learning.schedules import warmup_cosine
-from minillm.learning.schedules_jax import warmup_cosine as accelerated_schedule
+from minillm.learning.schedules_jax import warmup_cosine as jax_schedule
 from minillm.transformer.loss_jax import language_model_loss
 from minillm.transformer.loss_vjp import language_model_loss_vjp
 from minillm.transformer.transformer import init_params
@@ -46,16 +46,16 @@ def train_reference(params):
     return params, np.array(losses)
 
 
-def train_accelerated(params):
+def train_in_jax(params):
     @jax.jit
     def one(params, state, step, tokens, labels):
         loss, gradients = jax.value_and_grad(language_model_loss)(params, tokens, labels, CONFIG)
-        gradients = accelerated_optimizer.clip_by_global_norm(gradients, 1.0)
-        rate = accelerated_schedule(step, **SCHEDULE)
-        return *accelerated_optimizer.adamw_update(gradients, state, params, rate), loss
+        gradients = jax_optimizer.clip_by_global_norm(gradients, 1.0)
+        rate = jax_schedule(step, **SCHEDULE)
+        return *jax_optimizer.adamw_update(gradients, state, params, rate), loss
 
     params = jax.tree.map(jax.numpy.asarray, params)
-    state, losses = accelerated_optimizer.adamw_init(params), []
+    state, losses = jax_optimizer.adamw_init(params), []
     for step in range(STEPS):
         params, state, loss = one(params, state, np.int32(step), *BATCHES.rows(step))
         losses.append(float(loss))
@@ -66,7 +66,7 @@ def train_accelerated(params):
 def in_float64():
     params = init_params(CONFIG, np.random.default_rng(0), np.float64)
     with jax.enable_x64(True):
-        return train_reference(params), train_accelerated(params)
+        return train_reference(params), train_in_jax(params)
 
 
 def test_it_learns(in_float64):
@@ -87,6 +87,6 @@ def test_parameters_agree_in_float64_after_120_steps(in_float64):
 def test_losses_agree_in_float32_all_along():
     params = init_params(CONFIG, np.random.default_rng(0), np.float32)
     expected, expected_losses = train_reference(params)
-    _, losses = train_accelerated(params)
+    _, losses = train_in_jax(params)
     assert {leaf.dtype for leaf in jax.tree.leaves(expected)} == {np.dtype(np.float32)}
     np.testing.assert_allclose(losses, expected_losses, rtol=1e-5)

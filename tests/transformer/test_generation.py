@@ -10,14 +10,14 @@ from minillm.errors import InputError
 from minillm.layers.fast.transposed import transpose_weights
 from minillm.strategies import normal
 from minillm.transformer import generation as reference
-from minillm.transformer import generation_jax as accelerated
+from minillm.transformer import generation_jax as in_jax
 from minillm.transformer import transformer as reference_transformer
-from minillm.transformer import transformer_jax as accelerated_transformer
+from minillm.transformer import transformer_jax as jax_transformer
 from minillm.transformer.sampling import sample
 from minillm.transformer.sampling_laws import samplings
 from minillm.transformer.transformer_laws import models
 
-each_side = pytest.mark.parametrize("side", [reference, accelerated], ids=["numpy", "jax"])
+each_side = pytest.mark.parametrize("side", [reference, in_jax], ids=["numpy", "jax"])
 
 
 def single(params):
@@ -43,9 +43,9 @@ def test_the_same_draws_give_the_same_tokens_on_both_sides(model, sampling):
     draws = np.random.default_rng(0).random(12, np.float32)
     prompt = np.array([4, 5], np.int32)
     expected = list(reference.generate(single(params), prompt, draws, config, sampling))
-    assert list(accelerated.generate(single(params), prompt, draws, config, sampling)) == expected
+    assert list(in_jax.generate(single(params), prompt, draws, config, sampling)) == expected
     transposed = transpose_weights(single(params))
-    assert list(accelerated.generate(transposed, prompt, draws, config, sampling)) == expected
+    assert list(in_jax.generate(transposed, prompt, draws, config, sampling)) == expected
 
 
 @each_side
@@ -96,8 +96,8 @@ def test_nothing_is_compiled_again_as_a_sequence_grows():
     """Prompts of 3 to 16 tokens, up to 200 tokens more: one program reads, one continues."""
     config = Config(vocab_size=37, num_layers=1, model_dim=8, num_heads=2, num_kv_heads=1, head_dim=4, ffn_dim=7)
     params = reference_transformer.init_params(config, np.random.default_rng(0))
-    before = accelerated.next_token._cache_size(), accelerated_transformer.hidden_states._cache_size()
+    before = in_jax.next_token._cache_size(), jax_transformer.hidden_states._cache_size()
     for length in (3, 10, 16):
-        assert len(list(accelerated.generate(params, np.ones(length, int), np.zeros(200, np.float32), config))) == 200
-    after = accelerated.next_token._cache_size(), accelerated_transformer.hidden_states._cache_size()
+        assert len(list(in_jax.generate(params, np.ones(length, int), np.zeros(200, np.float32), config))) == 200
+    after = in_jax.next_token._cache_size(), jax_transformer.hidden_states._cache_size()
     assert (after[0] - before[0], after[1] - before[1]) == (1, 1)

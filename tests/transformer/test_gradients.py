@@ -17,7 +17,7 @@ from minillm.attention.rotary_vjp import rotary_embedding_vjp
 from minillm.config import TINY
 from minillm.errors import InputError
 from minillm.layers import losses as reference_losses
-from minillm.layers import losses_jax as accelerated_losses
+from minillm.layers import losses_jax as jax_losses
 from minillm.layers.activations_vjp import gelu_tanh_vjp, gelu_vjp, silu_vjp
 from minillm.layers.linear import embedding, linear
 from minillm.layers.linear_vjp import embedding_vjp, linear_vjp
@@ -38,7 +38,7 @@ from minillm.transformer.transformer_laws import models
 from minillm.transformer.transformer_vjp import transformer_vjp
 from minillm.twins import twins
 
-both_losses = pytest.mark.parametrize("losses", [reference_losses, accelerated_losses], ids=["numpy", "jax"])
+both_losses = pytest.mark.parametrize("losses", [reference_losses, jax_losses], ids=["numpy", "jax"])
 with_gradient = pytest.mark.parametrize("twin", [twin for twin in twins() if twin.gradient], ids=str)
 loss_problems = st.tuples(arrays((2, 5, 7)), label_arrays(7, 2, 5))
 
@@ -86,19 +86,19 @@ def test_where_nothing_counts_the_loss_is_zero(losses):
     logits, labels = np.ones((2, 3), np.float32), np.full(2, IGNORED, np.int32)
     assert losses.cross_entropy(logits, labels) == 0
     np.testing.assert_array_equal(cross_entropy_vjp(logits, labels)[1](1.0)[0], 0)
-    np.testing.assert_array_equal(jax.grad(accelerated_losses.cross_entropy)(jnp.asarray(logits), labels), 0)
+    np.testing.assert_array_equal(jax.grad(jax_losses.cross_entropy)(jnp.asarray(logits), labels), 0)
 
 
 def test_the_gradient_of_the_twin_needs_no_second_table_of_logits():
     """Beside the logits and their gradient: a few numbers a place."""
     logits, labels = jax.ShapeDtypeStruct((256, 4096), np.float32), jax.ShapeDtypeStruct((256,), np.int32)
-    compiled = jax.jit(jax.value_and_grad(accelerated_losses.cross_entropy)).lower(logits, labels).compile()
+    compiled = jax.jit(jax.value_and_grad(jax_losses.cross_entropy)).lower(logits, labels).compile()
     assert compiled.memory_analysis().temp_size_in_bytes < 0.1 * 4 * 256 * 4096
 
 
 def test_what_is_ignored_counts_for_nothing_in_the_twin_either():
     logits, labels = np.array([[1.0, 2.0], [np.nan, np.inf]], np.float32), np.array([1, IGNORED])
-    loss, gradient = jax.value_and_grad(accelerated_losses.cross_entropy)(jnp.asarray(logits), labels)
+    loss, gradient = jax.value_and_grad(jax_losses.cross_entropy)(jnp.asarray(logits), labels)
     np.testing.assert_allclose(loss, cross_entropy(logits[:1], labels[:1]), rtol=1e-6)
     np.testing.assert_array_equal(gradient[1], 0)
 
@@ -121,7 +121,7 @@ def test_labels_outside_the_vocabulary_are_refused(losses, label):
 
 def test_inside_jit_a_label_outside_is_loud():
     for label in (-1, 7):
-        loss = jax.jit(accelerated_losses.cross_entropy)(jnp.ones((2, 7)), jnp.array([0, label]))
+        loss = jax.jit(jax_losses.cross_entropy)(jnp.ones((2, 7)), jnp.array([0, label]))
         assert np.isnan(loss)
 
 
@@ -134,7 +134,7 @@ def test_unsigned_labels_are_labels(losses):
 
 
 def test_both_sides_ignore_the_same_label():
-    assert reference_losses.IGNORED == accelerated_losses.IGNORED
+    assert reference_losses.IGNORED == jax_losses.IGNORED
 
 
 # Every gradient.

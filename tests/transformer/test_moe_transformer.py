@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 
 from minillm.attention import cache as reference_cache
-from minillm.attention import cache_jax as accelerated_cache
+from minillm.attention import cache_jax as jax_cache
 from minillm.config import TINY, Config, MoEConfig
 from minillm.errors import InputError, ModelFileError
 from minillm.experts.moe import auxiliary_loss
 from minillm.layers.losses import cross_entropy
 from minillm.layers.norm import rms_norm
 from minillm.learning import optimizer as reference_optimizer
-from minillm.learning import optimizer_jax as accelerated_optimizer
+from minillm.learning import optimizer_jax as jax_optimizer
 from minillm.models.language_model import load_model
 from minillm.models.llama_folder import read_llama_folder
 from minillm.strategies import normal
@@ -27,15 +27,15 @@ from minillm.training.metrics import read_metrics
 from minillm.training.settings import parse_config
 from minillm.training.step import first_params, init_state, make_step
 from minillm.transformer import transformer as reference
-from minillm.transformer import transformer_jax as accelerated
+from minillm.transformer import transformer_jax as in_jax
 from minillm.transformer import transformer_vjp
 from minillm.transformer.loss import language_model_loss
-from minillm.transformer.loss_jax import language_model_loss as accelerated_loss
+from minillm.transformer.loss_jax import language_model_loss as jax_loss
 from minillm.transformer.loss_vjp import language_model_loss_vjp
 
 CONFIG = Config(13, 2, 12, 3, 1, 4, 5, context_length=16, moe=MoEConfig(4, k=2, balance_weight=0.1))
 SWITCH = replace(CONFIG, moe=MoEConfig(4, k=1, capacity_factor=1.0, z_weight=0.1))
-SIDES = [(reference, reference_cache), (accelerated, accelerated_cache)]
+SIDES = [(reference, reference_cache), (in_jax, jax_cache)]
 BARE = {"balance_weight": 0.0, "z_weight": 0.0, "k": 1}  # a run with no loss for balance
 each_side = pytest.mark.parametrize(("side", "cache"), SIDES, ids=["numpy", "jax"])
 
@@ -91,10 +91,10 @@ def test_logits_losses_and_gradients_agree_and_are_central_differences(config):
     np.testing.assert_allclose(loss, cross_entropy(logits, labels) + auxiliary)
     assert auxiliary > 0.1
     with jax.enable_x64(True):
-        twins = accelerated.transformer_with_auxiliary_loss(params, tokens, config)
+        twins = in_jax.transformer_with_auxiliary_loss(params, tokens, config)
         for ours, expected in zip(twins, (logits, auxiliary), strict=True):
             np.testing.assert_allclose(ours, expected, atol=1e-10)
-        by_jax = jax.grad(accelerated_loss)(params, tokens, labels, config)
+        by_jax = jax.grad(jax_loss)(params, tokens, labels, config)
     for ours, expected in zip(jax.tree.leaves(by_jax), jax.tree.leaves(gradient), strict=True):
         np.testing.assert_allclose(ours, expected, atol=1e-10)
     towards = jax.tree.map(lambda leaf: normal(3, *leaf.shape), params)
@@ -140,11 +140,9 @@ def test_trained_twice_it_is_the_same_model():
     tokens = text(30, 2, 9)
     with jax.enable_x64(True):
         ours, theirs = params, jax.tree.map(jax.numpy.asarray, params)
-        state, twin_state = reference_optimizer.adamw_init(ours), accelerated_optimizer.adamw_init(theirs)
+        state, twin_state = reference_optimizer.adamw_init(ours), jax_optimizer.adamw_init(theirs)
         one = jax.jit(
-            lambda p, s, t: accelerated_optimizer.adamw_update(
-                jax.grad(accelerated_loss)(p, t[:, :-1], t[:, 1:], CONFIG), s, p, 0.01
-            )
+            lambda p, s, t: jax_optimizer.adamw_update(jax.grad(jax_loss)(p, t[:, :-1], t[:, 1:], CONFIG), s, p, 0.01)
         )
         for rows in tokens:
             _, vjp = language_model_loss_vjp(ours, rows[:, :-1], rows[:, 1:], CONFIG)

@@ -9,10 +9,10 @@ from minillm.config import GREEDY, Sampling
 from minillm.errors import InputError
 from minillm.strategies import arrays, separated_logits
 from minillm.transformer import sampling as reference
-from minillm.transformer import sampling_jax as accelerated
+from minillm.transformer import sampling_jax as in_jax
 from minillm.transformer.sampling_laws import any_draw, samplings
 
-each_side = pytest.mark.parametrize("side", [reference, accelerated], ids=["numpy", "jax"])
+each_side = pytest.mark.parametrize("side", [reference, in_jax], ids=["numpy", "jax"])
 SHARES = np.log(np.array([0.1, 0.4, 0.2, 0.3], np.float32))
 
 
@@ -91,4 +91,4 @@ def test_nan_logits_are_no_token():
     logits = np.array([[0.0, np.nan]], np.float32)
     with pytest.raises(InputError, match="a logit is NaN"):
         reference.sample(logits, np.zeros(1, np.float32), Sampling())
-    assert accelerated.sample(logits, np.zeros(1, np.float32), GREEDY) == -1
+    assert in_jax.sample(logits, np.zeros(1, np.float32), GREEDY) == -1

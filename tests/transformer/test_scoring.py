@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from minillm.config import TINY
 from minillm.errors import InputError
 from minillm.transformer import scoring as reference
-from minillm.transformer import scoring_jax as accelerated
+from minillm.transformer import scoring_jax as in_jax
 from minillm.transformer.scoring import answer_scores, sequence_log_probability, token_log_probabilities
 from minillm.transformer.transformer import init_params
 from minillm.transformer.transformer_laws import models, token_arrays
 
-each_side = pytest.mark.parametrize("side", [reference, accelerated], ids=["numpy", "jax"])
+each_side = pytest.mark.parametrize("side", [reference, in_jax], ids=["numpy", "jax"])
 
 
 def test_by_hand():

@@ -12,11 +12,11 @@ from minillm.layers.fast.transposed import transpose_weights
 from minillm.layers.norm import rms_norm
 from minillm.strategies import normal, seeds
 from minillm.transformer import transformer as reference
-from minillm.transformer import transformer_jax as accelerated
+from minillm.transformer import transformer_jax as in_jax
 from minillm.transformer.transformer_flax import Transformer
 from minillm.transformer.transformer_laws import models
 
-each_side = pytest.mark.parametrize("side", [reference, accelerated], ids=["numpy", "jax"])
+each_side = pytest.mark.parametrize("side", [reference, in_jax], ids=["numpy", "jax"])
 
 
 def test_by_hand():
@@ -39,7 +39,7 @@ def test_gradients_say_the_same_of_the_twin(model):
 
     def logit(embedding, t):
         fixed_head = {**params, "embedding": embedding, "head": params.get("head", params["embedding"].T)}
-        return accelerated.transformer(fixed_head, tokens, config)[0, t].sum()
+        return in_jax.transformer(fixed_head, tokens, config)[0, t].sum()
 
     for t in (0, 3, 6):
         rows = np.abs(jax.grad(logit)(params["embedding"], t)).sum(-1)[:7] > 0
@@ -122,9 +122,9 @@ def test_nnx_module_and_transposed_weights_change_nothing(model):
     config, params = model
     params = jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), params)
     tokens = jnp.arange(6)[None]
-    expected = np.asarray(accelerated.transformer(params, tokens, config))
+    expected = np.asarray(in_jax.transformer(params, tokens, config))
     np.testing.assert_array_equal(Transformer.from_params(config, params)(tokens), expected)
-    transposed = accelerated.transformer(transpose_weights(params), tokens, config)
+    transposed = in_jax.transformer(transpose_weights(params), tokens, config)
     np.testing.assert_allclose(transposed, expected, atol=1e-5 * np.abs(expected).max())
 
 
@@ -146,5 +146,5 @@ def test_bad_tokens_are_refused(side, tokens, message):
 
 def test_inside_jit_an_unknown_token_is_loud():
     params = reference.init_params(TINY, np.random.default_rng(0))
-    logits = jax.jit(lambda tokens: accelerated.transformer(params, tokens, TINY))(jnp.array([[1, 9]]))
+    logits = jax.jit(lambda tokens: in_jax.transformer(params, tokens, TINY))(jnp.array([[1, 9]]))
     assert np.isnan(logits[0, 1]).all()
