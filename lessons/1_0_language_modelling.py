@@ -22,7 +22,7 @@
 # Three corrections to the chapter's notes. That a *large* model has 10 billion parameters or more is a convention:
 # the largest one in the paper that gave scaling laws their name had 1.5 billion [Kaplan2020]. GPT-3's
 # training mixture ([Brown2020], table 2.2) was Common Crawl 60 %, WebText2 22 %, Books1 8 %, Books2 8 % and
-# Wikipedia 3 %, by share of the 300 billion tokens seen; the notes leave WebText2 out and name Books2 twice. And more
+# Wikipedia 3 % of the 300 billion tokens seen; the notes leave WebText2 out and name Books2 twice. And more
 # parameters do not mean less over-fitting in general: lesson 1.1 measures that.
 
 # %% [markdown]
