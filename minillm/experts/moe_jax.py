@@ -71,7 +71,7 @@ def moe_loads(
 def router(
     x: Vectors, params: Params, token_mask: VectorMask | None = None, noise: Noise | None = None
 ) -> tuple[Rows, RouterLogits, TokenMask]:
-    """As the reference; a token that becomes padding becomes 0, so that no NaN spreads, nor 0 x NaN backwards."""
+    """As the reference; a token without finite logits becomes padding, so 0: no NaN spreads, nor 0 x NaN backwards."""
     rows, real = as_rows(x, token_mask)
     real = real_tokens(router_logits(rows, params, noise), real)
     rows = jnp.where(real[:, None], rows, 0)

@@ -47,7 +47,7 @@ def transformer(params: Params, tokens: Tokens, config: Config) -> AllLogits:
 def transformer_with_routing(
     params: Params, tokens: Tokens, config: Config
 ) -> tuple[AllLogits, Loss, Int[Any, "L E"] | None]:
-    """`transformer_with_auxiliary_loss`, and `layer_loads` where there are experts, of one pass."""
+    """What `transformer_with_auxiliary_loss` and `layer_loads` give, from one pass; no loads (None) without experts."""
     check_tokens(tokens, config)
     x, _, fed = blocks(params, tokens, config)
     logits, auxiliary = unembed(params, x), np.zeros((), x.dtype)

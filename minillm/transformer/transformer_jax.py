@@ -40,7 +40,7 @@ def transformer(params: Params, tokens: Tokens, config: Config) -> AllLogits:
 def transformer_with_routing(
     params: Params, tokens: Tokens, config: Config, mesh: Mesh | None = None
 ) -> tuple[AllLogits, Loss, Int[Any, "L E"] | None]:
-    """As the reference; with the experts on several devices where the axis "expert" of `mesh` has them."""
+    """As the reference; the axis "expert" of `mesh` spreads the experts over several devices."""
     check_tokens(tokens, config)
     x, _, fed = blocks(params, tokens, config, None, mesh)
     logits, auxiliary = unembed(params, x), jnp.zeros((), x.dtype)

@@ -42,7 +42,7 @@ def moe(
     noise: Noise | None = None,
     mesh: Mesh | None = None,
 ) -> Vectors:
-    """`minillm.experts.moe_jax.moe`; on several devices where the axis "expert" of `mesh` has them."""
+    """`minillm.experts.moe_jax.moe`; the axis "expert" of `mesh` spreads the experts over several devices."""
     if mesh is None or mesh.shape["expert"] == 1:
         capacity = config.capacity(math.prod(x.shape[:-1]))
         return moe_jax.moe(x, params, config, token_mask, noise, partial(mixture, capacity=capacity))
