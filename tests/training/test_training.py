@@ -14,7 +14,6 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from jax.experimental.compilation_cache import compilation_cache
 
 from minillm.errors import DeviceError, InputError, MinillmError
 from minillm.models.language_model import load_model
@@ -56,26 +55,6 @@ def config(folder, **changes) -> TrainConfig:
 def folder(tmp_path):
     (tmp_path / "text.txt").write_text(VERSE * 30, encoding="utf-8")
     return tmp_path
-
-
-@pytest.fixture(scope="module", autouse=True)
-def compiled_once(tmp_path_factory):
-    """Dozens of runs of a few programs: keep what was compiled, here and for the commands that are started."""
-    cache = {"JAX_COMPILATION_CACHE_DIR": str(tmp_path_factory.mktemp("compiled"))}
-    cache |= {"JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0", "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1"}
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in cache.items():
-            patch.setenv(name, value)
-        names = [name.lower() for name in cache]
-        before = {name: getattr(jax.config, name) for name in names}
-        jax.config.update(names[0], cache["JAX_COMPILATION_CACHE_DIR"])
-        jax.config.update(names[1], 0.0)
-        jax.config.update(names[2], -1)
-        compilation_cache.reset_cache()
-        yield
-        for name, value in before.items():
-            jax.config.update(name, value)
-        compilation_cache.reset_cache()
 
 
 @pytest.fixture(scope="module")
