@@ -70,7 +70,7 @@ class Twin:
         return getattr(import_module(f"{self.home}_vjp"), f"{self.name}_vjp")
 
     @property
-    def accelerated(self) -> Callable[..., Any]:
+    def jax(self) -> Callable[..., Any]:
         """The JAX function."""
         return getattr(import_module(f"{self.home}_jax"), self.name)
 

@@ -36,7 +36,7 @@ def loads_count_every_choice(loads: Any, experts: np.ndarray, num_experts: int) 
 
 
 @law(load_balancing_loss, given=chosen(st.floats(-3, 3, allow_subnormal=False, width=32)))
-def loss_is_the_experts_times_choices_times_shares(loss: Any, logits: np.ndarray, experts: np.ndarray) -> None:
+def loss_is_the_experts_times_choices_times_probabilities(loss: Any, logits: np.ndarray, experts: np.ndarray) -> None:
     """E sum_i f_i P_i: f_i the fraction of all choices that fell on expert i, P_i its mean probability."""
     E = logits.shape[-1]
     probabilities = [np.exp(row) / np.exp(row).sum() for row in logits]

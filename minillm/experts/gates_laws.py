@@ -41,7 +41,7 @@ ALONE = {"softmax_gates_naive": "a form kept for teaching; tests/experts/test_ga
 
 
 @law(softmax_gates, given=chosen())
-def gates_are_shares_made_to_sum_to_one(gates: Any, logits: np.ndarray, experts: np.ndarray) -> None:
+def gates_are_probabilities_made_to_sum_to_one(gates: Any, logits: np.ndarray, experts: np.ndarray) -> None:
     """The probabilities of the chosen experts, divided by their sum; of one alone, its probability."""
     probabilities = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
     picked = np.array([[probabilities[t, e] for e in row] for t, row in enumerate(experts)])

@@ -84,7 +84,7 @@ def the_largest_come_first_and_ties_go_low(choose: Any, logits: np.ndarray, k: i
 
 
 @law(within_capacity, given=queues())
-def room_is_given_in_switchs_order(within: Any, experts: np.ndarray, num_experts: int, capacity: int) -> None:
+def capacity_is_given_in_switchs_order(within: Any, experts: np.ndarray, num_experts: int, capacity: int) -> None:
     """All first choices before any second choice, the earlier token first, until an expert is full."""
     expected, taken = np.zeros(experts.shape, bool), dict.fromkeys(range(num_experts), 0)
     for choice, token in np.ndindex(experts.shape[::-1]):

@@ -31,7 +31,7 @@ ALONE = {"fast.losses.cross_entropy": "a fast form; tests/layers/test_fast_layer
 
 
 @law(cross_entropy, given=labelled_logits())
-def cost_is_minus_the_mean_log_share(cross_entropy: Any, logits: np.ndarray, labels: np.ndarray) -> None:
+def cost_is_minus_the_mean_log_probability(cross_entropy: Any, logits: np.ndarray, labels: np.ndarray) -> None:
     """The loss is the mean of -log p(label), in nats, over the places that have a label; 0 where none has."""
     costs = [
         np.logaddexp.reduce(row) - row[label] for row, label in zip(logits, labels, strict=True) if label != IGNORED
@@ -42,4 +42,4 @@ def cost_is_minus_the_mean_log_share(cross_entropy: Any, logits: np.ndarray, lab
 @law(cross_entropy, given=labelled_logits(st.sampled_from([0.0, 1000.0, -1000.0])))
 def no_logit_is_too_large(cross_entropy: Any, logits: np.ndarray, labels: np.ndarray) -> None:
     """Logits of a thousand cost what they should: a probability that rounds to 0 does not make the loss infinite."""
-    cost_is_minus_the_mean_log_share.body(cross_entropy, logits, labels)
+    cost_is_minus_the_mean_log_probability.body(cross_entropy, logits, labels)

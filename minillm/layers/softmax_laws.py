@@ -23,7 +23,7 @@ ALONE = {"softmax_naive": "a form kept for teaching; tests/layers/test_softmax.p
 
 
 @law(softmax, given=scores)
-def shares_are_the_definition(softmax: Any, x: np.ndarray) -> None:
+def probabilities_are_the_definition(softmax: Any, x: np.ndarray) -> None:
     """Each probability is exp(x_i) / sum_j exp(x_j), the sum over its row."""
     with np.errstate(over="ignore"):
         expected = 1 / np.exp(x[..., None, :] - x[..., :, None]).sum(-1)  # an infinite sum is a probability of 0

@@ -8,7 +8,7 @@ from pathlib import Path
 import minillm
 
 PACKAGE = Path(minillm.__file__).parent
-TOPICS = ("layers", "attention", "experts", "transformer", "decomposition", "learning", "adaptation")
+TOPICS = sorted({path.parent.name for path in PACKAGE.glob("*/*_laws.py")})  # a topic of concepts has laws
 CONCEPTS = [path for topic in TOPICS for path in sorted((PACKAGE / topic).glob("*.py")) if path.stem != "__init__"]
 NUMPY = [path for path in CONCEPTS if not path.stem.endswith(("_jax", "_flax"))]
 
@@ -38,25 +38,30 @@ def test_a_twin_does_not_import_its_reference():
             assert reference not in set(imported(path)), path.name
 
 
-FLOORS = (("layers",), ("attention", "experts"), ("transformer",), ("models",), ("training",), ("course",))
-BESIDE = {"decomposition": ("layers",), "learning": ("layers",), "adaptation": ("layers", "attention", "transformer")}
-
-
-def test_a_topic_imports_only_topics_below_it():
-    every = {topic for floor in FLOORS for topic in floor} | set(BESIDE)
-    below = {
-        topic: {t for lower in FLOORS[:index] for t in lower} for index, floor in enumerate(FLOORS) for topic in floor
+def topics_that_each_imports():
+    folders = [path for path in PACKAGE.iterdir() if (path / "__init__.py").is_file()]
+    names = {
+        folder.name: {name for path in folder.rglob("*.py") for name in imported(path) if name} for folder in folders
     }
-    below |= {"models": below["models"] | set(BESIDE), "training": below["training"] | set(BESIDE)}
-    below |= {"course": every, **{topic: set(allowed) for topic, allowed in BESIDE.items()}}
-    wrong = [
-        f"{path.relative_to(PACKAGE)}: {name}"
-        for topic, allowed in below.items()
-        for path in (PACKAGE / topic).rglob("*.py")
-        for name in imported(path)
-        if name and name.startswith("minillm.") and name.split(".")[1] in every - allowed - {topic}
-    ]
-    assert wrong == []
+    tops = {
+        folder: {name.split(".")[1] for name in found if name.startswith("minillm.")} for folder, found in names.items()
+    }
+    return {folder: (found & set(names)) - {folder} for folder, found in tops.items()}
+
+
+def test_topics_are_floors():
+    """Each imports only topics below it: so there is an order, and taking away who imports nothing left empties it."""
+    left = topics_that_each_imports()
+    while ground := {topic for topic, below in left.items() if not below & set(left)}:
+        left = {topic: below for topic, below in left.items() if topic not in ground}
+    assert left == {}
+
+
+def test_concepts_know_nothing_of_what_stands_on_them():
+    above = {"models", "data", "training", "course", "commands"}
+    assert {topic: below & above for topic, below in topics_that_each_imports().items() if topic in TOPICS} == {
+        topic: set() for topic in TOPICS
+    }
 
 
 def test_the_worker_knows_nothing_of_minillm():

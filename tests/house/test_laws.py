@@ -14,7 +14,7 @@ from minillm.twins import laws_files, twins
 
 HOMES = {value: module for module in laws_files() for value in vars(module).values() if isinstance(value, Law)}
 LAWS = [one for one, module in HOMES.items() if one.body.__module__ == module.__name__]
-PARTNERS = {twin.reference: twin.accelerated for twin in twins()}
+PARTNERS = {twin.reference: twin.jax for twin in twins()}
 BY_VALUE = ("wrong_value", "non_finite")
 each_law = pytest.mark.parametrize("law", LAWS, ids=lambda one: one.name)
 

@@ -72,7 +72,7 @@ def test_float64_equals_the_reference(twin, data):
     args = data.draw(twin.given)
     with jax.enable_x64(True):
         arrays, join = split(args, np.float64)
-        got = twin.accelerated(*join([jnp.asarray(a) for a in arrays]))
+        got = twin.jax(*join([jnp.asarray(a) for a in arrays]))
         worst = apart(twin, got, twin.reference(*join(arrays)))
     assert worst <= (0 if twin.exact else twin.float64)
 
@@ -83,7 +83,7 @@ def test_float32_is_near_the_float64_reference(twin, data):
     args = data.draw(twin.given)
     arrays, join = split(args, np.float32)
     _, join_wide = split(args, np.float64)
-    got = twin.accelerated(*join([jnp.asarray(a) for a in arrays]))
+    got = twin.jax(*join([jnp.asarray(a) for a in arrays]))
     expected = twin.reference(*join_wide([cast(a, np.float64) for a in arrays]))
     assert apart(twin, got, expected) <= (0 if twin.exact else twin.float32)
 
@@ -98,7 +98,7 @@ def test_the_dtype_is_kept_on_both_sides(twin, dtype, data):
     if not has_floats(args) or (dtype == np.float16 and not twin.float16):
         return
     arrays, join = split(args, np.dtype(dtype))
-    sides = [jax.eval_shape(lambda *found: twin.accelerated(*join(found)), *arrays)]
+    sides = [jax.eval_shape(lambda *found: twin.jax(*join(found)), *arrays)]
     if np.dtype(dtype).kind == "f":  # NumPy's own matrix products know no bfloat16
         sides.append(twin.reference(*join(arrays)))
     for outputs in sides:
@@ -118,14 +118,14 @@ def test_jitted_equals_eager_and_is_traced_once(twin, data):
     @jax.jit
     def jitted(*found):
         traces.append(1)
-        return twin.accelerated(*join(found))
+        return twin.jax(*join(found))
 
     flipped = [jnp.asarray(np.flip(a)) for a in arrays]
     once, again = jitted(*arrays), jitted(*flipped)
     assert len(traces) == 1
     with jax.disable_jit():
         for got, given_arrays in ((once, arrays), (again, flipped)):
-            assert apart(twin, got, twin.accelerated(*join(given_arrays))) <= (0 if twin.exact else 1e-5)
+            assert apart(twin, got, twin.jax(*join(given_arrays))) <= (0 if twin.exact else 1e-5)
 
 
 @pytest.mark.parametrize("twin", [twin for twin in TWINS if twin.batched], ids=str)
@@ -136,10 +136,10 @@ def test_vmap_equals_a_loop(twin, data):
     arrays, join = split(data.draw(twin.given), np.float32)
     flipped = [np.flip(a) for a in arrays]
     stacked = [jnp.asarray(np.stack(pair)) for pair in zip(arrays, flipped, strict=True)]
-    mapped = jax.jit(jax.vmap(lambda *found: twin.accelerated(*join(found))))(*stacked)
+    mapped = jax.jit(jax.vmap(lambda *found: twin.jax(*join(found))))(*stacked)
     for i, found in enumerate((arrays, flipped)):
         one = jax.tree.map(lambda leaf, i=i: np.asarray(leaf)[i], mapped)
-        alone = twin.accelerated(*join([jnp.asarray(a) for a in found]))
+        alone = twin.jax(*join([jnp.asarray(a) for a in found]))
         assert apart(twin, one, alone) <= (0 if twin.exact else max(1e-5, twin.float32))
 
 
@@ -149,9 +149,7 @@ def test_vmap_equals_a_loop(twin, data):
 def test_it_lowers_for_every_platform(twin, data):
     arrays, join = split(data.draw(twin.given), np.float32)
     shapes = [jax.ShapeDtypeStruct(a.shape, a.dtype) for a in arrays]
-    lowered = export.export(
-        jax.jit(lambda *found: twin.accelerated(*join(found))), platforms=["cpu", "cuda", "rocm", "tpu"]
-    )
+    lowered = export.export(jax.jit(lambda *found: twin.jax(*join(found))), platforms=["cpu", "cuda", "rocm", "tpu"])
     assert len(lowered(*shapes).platforms) == 4
 
 
@@ -178,7 +176,7 @@ def filled(tree, rest, arrays):
 def vjp_of_jax(twin, tree, rest, arrays, upstream):
     """The twin's outputs and gradients, compiled once for each shape."""
     leaves, _, outputs = chosen_arguments(twin, filled(tree, rest, arrays))
-    out, vjp = jax.vjp(lambda leaves: outputs(twin.accelerated, leaves), leaves)
+    out, vjp = jax.vjp(lambda leaves: outputs(twin.jax, leaves), leaves)
     return out, *vjp(upstream)
 
 
@@ -206,7 +204,7 @@ def both_gradients(twin, args, dtype, upstream):
     assert jax.tree.structure(list(by_hand)) == chosen_arguments(twin, args)[1]
     leaves, tree = jax.tree.flatten(args, is_leaf=lambda leaf: leaf is None)
     rest = tuple(... if isinstance(leaf, np.ndarray) else leaf for leaf in leaves)
-    like = out if twin.canonical is as_it_is else twin.accelerated(*args)
+    like = out if twin.canonical is as_it_is else twin.jax(*args)
     from_above = jax.tree.leaves(turned(twin, upstream, like, dtype))
     out_of_jax, by_jax = vjp_of_jax(twin, tree, rest, arrays, from_above)
     theirs = jax.tree.unflatten(jax.tree.structure(out), [np.asarray(leaf) for leaf in out_of_jax])

@@ -21,9 +21,9 @@ def along(functions, variant):
 
 
 CHECKS = [
-    Check("softmax", laws.shares_are_the_definition, 3, along),
+    Check("softmax", laws.probabilities_are_the_definition, 3, along),
     Check("softmax", laws.rows_sum_to_one, 1, along),
     Check("softmax", laws.adding_a_constant_changes_nothing, 1, along),
-    Check("cross_entropy", losses_laws.cost_is_minus_the_mean_log_share, 3),
+    Check("cross_entropy", losses_laws.cost_is_minus_the_mean_log_probability, 3),
     Check("cross_entropy", losses_laws.no_logit_is_too_large, 2),
 ]

@@ -26,10 +26,10 @@ def in_order(functions, variant):
 
 CHECKS = [
     Check("choose_experts", laws.the_largest_come_first_and_ties_go_low, 3),
-    Check("softmax_gates", gates_laws.gates_are_shares_made_to_sum_to_one, 3),
+    Check("softmax_gates", gates_laws.gates_are_probabilities_made_to_sum_to_one, 3),
     Check(
         "within_capacity",
-        laws.room_is_given_in_switchs_order,
+        laws.capacity_is_given_in_switchs_order,
         3,
         in_order,
         words="Capacity is filled in this order: {ORDER}.",

@@ -20,7 +20,7 @@ CHECKS = [
     Check("expert_loads", laws.loads_count_every_choice, 2),
     Check(
         "load_balancing_loss",
-        laws.loss_is_the_experts_times_choices_times_shares,
+        laws.loss_is_the_experts_times_choices_times_probabilities,
         4,
         per_choice,
         words="E sum_i f_i P_i: f_i the number of choices of expert i divided by {PER}; P_i its mean probability.",
