@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from minillm.attention import cache as reference_cache
 from minillm.attention import cache_jax as jax_cache
+from minillm.attention.cache import cache_bytes
 from minillm.attention.context_extension import (
     llama3_factors,
     ntk_aware,
@@ -164,8 +165,8 @@ def test_the_cache_shrinks_with_the_key_value_heads(cache, transformer, num_kv_h
     config = Config(31, 3, 24, 12, num_kv_heads, 6, 11)
     arrays = jax.tree.leaves(cache.init_cache(config, 2, 37, np.float16).layers)
     held = sum(array.nbytes for array in arrays)
-    assert held == cache.cache_bytes(config, 2, 37, 2) == 2 * 3 * 2 * 37 * num_kv_heads * 6 * 2
-    assert held * 12 == cache.cache_bytes(replace(config, num_kv_heads=12), 2, 37, 2) * num_kv_heads
+    assert held == cache_bytes(config, 2, 37, 2) == 2 * 3 * 2 * 37 * num_kv_heads * 6 * 2
+    assert held * 12 == cache_bytes(replace(config, num_kv_heads=12), 2, 37, 2) * num_kv_heads
 
 
 @each_way
