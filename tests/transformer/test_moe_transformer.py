@@ -262,7 +262,7 @@ def test_a_run_goes_on_bit_for_bit(runs, tmp_path, monkeypatch):
 
     from minillm.training import loop
 
-    record = loop.Run._record
+    record = loop.Run.record
 
     def stop(self, done, *rest):
         if done == 14:
@@ -270,7 +270,7 @@ def test_a_run_goes_on_bit_for_bit(runs, tmp_path, monkeypatch):
         record(self, done, *rest)
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop.Run, "_record", stop)
+        patch.setattr(loop.Run, "record", stop)
         with pytest.raises(Enough):
             train(broken, say=lambda _: None)
     train(broken, start="resume", say=lambda _: None)
