@@ -86,7 +86,7 @@ def test_importing_training_leaves_the_memory_as_it_is():
     assert figure(TRAINING + "faults(); print(faults())") >= 32
 
 
-@pytest.mark.parametrize("command", ["train", "finetune", "lesson run", "lesson step", "bench run"])
+@pytest.mark.parametrize("command", ["train", "finetune", "lesson run", "lesson step"])
 def test_the_commands_that_train_keep_their_memory(command):
     figure("keep(); print(0)")
     missing = (

@@ -51,7 +51,7 @@ def given(tmp_path, base):
         "out": str(tmp_path / "out"),
         "batch_size": 8,
         "steps": 24,
-        "learning_rate": 0.05,
+        "learning_rate": 0.02,
         "weight_decay": 0.0,
         "eval_interval": 8,
         "checkpoint_interval": 4,
