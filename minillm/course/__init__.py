@@ -8,8 +8,7 @@ A lesson needs one name of this folder, and two where a claim's rule has several
 """
 
 from minillm.course.claims import Claim, Claims
-from minillm.course.declared import verdict
 from minillm.course.verdicts import Measurement
 from minillm.course.workspace import Lesson, Options
 
-__all__ = ["Claim", "Claims", "Lesson", "Measurement", "Options", "verdict"]
+__all__ = ["Claim", "Claims", "Lesson", "Measurement", "Options"]

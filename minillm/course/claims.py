@@ -19,6 +19,7 @@ decided is a mistake of the lesson, and so is one that is decided twice or stand
 """
 
 import json
+import math
 import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
@@ -41,7 +42,7 @@ Figure = str | int | float | None
 COLOURS = {"supported": "green", "refuted": "red", "undecided": "yellow"}
 _KEYS = ("id", "statement", "chapter", "source", "published", "rule", "preconditions")
 _PRECONDITION = re.compile(r"([a-z][a-z_]*): +(\S.*)")
-_TAKEN = {"id", "values", "minus", "standard_error", "dof", "measured", "self", "verdict"}
+_TAKEN = {"id", "values", "minus", "standard_error", "dof", "measured", "self"}
 CHAPTER_NUMBER = re.compile(r"\d+(\.\d+)*-\d+")
 
 
@@ -52,7 +53,7 @@ class Claim:
     id: str
     statement: str
     source: str
-    rule: Rule | str
+    rule: Rule
     published: Figure = None
     chapter: str | None = None  # the chapter's statement that it decides; None where the claim is ours
     preconditions: tuple[tuple[str, str], ...] = ()  # name and words
@@ -61,9 +62,8 @@ class Claim:
     @property
     def rule_in_words(self) -> str:
         """The rule with its preconditions, for a table."""
-        rule = self.rule if isinstance(self.rule, str) else self.rule.in_words()
         needs = "".join(f"; undecided unless {words}" for _, words in self.preconditions)
-        return rule + needs
+        return self.rule.in_words() + needs
 
     def as_record(self) -> dict[str, Any]:
         """The claim as it is written to claims.json."""
@@ -78,7 +78,7 @@ class Claim:
             "measured": self.result.measured,
             "intervals": intervals,
             "verdict": self.result.verdict,
-            "rule": self.rule if isinstance(self.rule, str) else self.rule.as_table(),
+            "rule": self.rule.as_table(),
             "preconditions": [
                 {"says": words, "held": name not in self.result.failed} for name, words in self.preconditions
             ],
@@ -87,6 +87,8 @@ class Claim:
 
 def read_claims(path: Path) -> tuple[Claim, ...]:
     """Read the claims of a lesson; what is wrong is said with the file, the claim and the key."""
+    if not path.is_file():
+        raise InputError(f"{path} is missing; write the lesson's claims there, each as a [[claim]] table.")
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
@@ -121,8 +123,9 @@ def _read_claim(table: Mapping[str, Any], path: Path, number: int) -> Claim:
             f"{place}: chapter is {chapter!r}; write a statement's number, like '2.1.2-1', "
             "or leave it out where the claim is ours."
         )
-    if isinstance(published, bool) or not isinstance(published, str | int | float | None):
-        raise InputError(f"{place}: published is {published!r}; write a number or a text, or leave it out.")
+    is_figure = isinstance(published, str | int | float | None) and not isinstance(published, bool)
+    if not is_figure or (isinstance(published, float) and not math.isfinite(published)):
+        raise InputError(f"{place}: published is {published!r}; write a finite number or a text, or leave it out.")
     if "rule" not in table:
         raise InputError(f"{place}: rule is missing; state what decides the claim.")
     rule = read_rule(table["rule"], place)
@@ -148,17 +151,13 @@ def _preconditions(table: Mapping[str, Any], place: str) -> tuple[tuple[str, str
 class Claims:
     """The claims of one lesson, in the order of their file."""
 
-    def __init__(self, claims: Iterable[Claim] = ()) -> None:
+    def __init__(self, claims: Iterable[Claim]) -> None:
         """Begin with the claims that a file states."""
         self._claims = {claim.id: claim for claim in claims}
 
     def __iter__(self) -> Iterator[Claim]:
         """Go through the claims in order."""
         return iter(self._claims.values())
-
-    def __len__(self) -> int:
-        """Count the claims."""
-        return len(self._claims)
 
     def decide(
         self,
@@ -178,7 +177,6 @@ class Claims:
         """
         claim = self._open_claim(id)
         failed = self._failed(claim, preconditions)
-        assert isinstance(claim.rule, Rule)
         if failed and values is None:
             result = Result("undecided", None)
         else:
@@ -260,7 +258,6 @@ def _outcome(claim: Claim) -> str:
     """One line: measurement, interval, verdict."""
     assert claim.result is not None
     result, rule = claim.result, claim.rule
-    assert isinstance(rule, Rule)
     unit = f" {rule.unit}" if rule.unit and isinstance(result.measured, int | float) else ""
     line = f"{claim.id}: {shown(result.measured)}{unit}"
     for interval in result.intervals:

@@ -49,9 +49,8 @@ def run_lesson(script: Script, options: Options) -> None:
 
 def show_claims(script: Script, console: Console | None = None) -> None:
     """Print what the lesson will claim and the rules that decide it, before anything is measured."""
-    path = script.path.with_suffix(".toml")
-    if path.is_file():
-        (console or Console(highlight=False)).print(Claims(read_claims(path)).before())
+    claims = Claims(read_claims(script.path.with_suffix(".toml")))
+    (console or Console(highlight=False)).print(claims.before())
 
 
 def draw_to_files() -> None:

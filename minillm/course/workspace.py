@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from minillm.course.claims import Claims, read_claims
-from minillm.course.declared import DeclaredClaims
 from minillm.devices import Backend, Device, check_backend, use_device
 from minillm.errors import InputError, MinillmError
 from minillm.files import whole_file
@@ -79,10 +78,11 @@ class Lesson:
     """
 
     def __init__(self, id: str):
-        """Open the lesson with the options in force; fail at once if the device or folder cannot be had."""
+        """Open the lesson with the options in force; fail at once if claims, device or folder cannot be had."""
         if not re.fullmatch(r"\d+(\.\d+)*", id):
             raise InputError(f"Lesson id {id!r} is not a section of the chapter; write it like '1.0'.")
         self.id = id
+        self.claims = Claims(read_claims(claims_file(id)))
         self.options = _options.get() or Options.from_environment()
         if self.options.device is not None:
             use_device(self.options.device)
@@ -93,8 +93,6 @@ class Lesson:
             raise MinillmError(
                 f"The lesson's folder {self.out} cannot be made: {error.strerror}; choose another with --out."
             ) from error
-        stated = claims_file(id)
-        self.claims: Any = Claims(read_claims(stated)) if stated else DeclaredClaims()
         self.figures: list[Path] = []
         self.finished = False
 
@@ -116,22 +114,25 @@ class Lesson:
             raise InputError(f"Lesson {self.id} is finished already; call lesson.finish() once, at the end.")
         path = self.claims.write(self.out / "claims.json")
         console = Console()
-        if len(self.claims):
-            console.print(self.claims.table())
+        console.print(self.claims.table())
         for written in [*self.figures, path]:
             console.print(f"wrote {written}", style="dim", highlight=False, soft_wrap=True, markup=False)
         self.finished = True
 
 
-def claims_file(id: str) -> Path | None:
-    """The claims beside the running lesson; in a notebook, beside the lesson of this id."""
+def claims_file(id: str) -> Path:
+    """The file of claims beside the running lesson; in a notebook, beside the course's lesson of this id."""
     from minillm.course.lesson import lesson_files
 
     script = getattr(sys.modules["__main__"], "__file__", None)
     path = Path(script) if script and Path(script).name.startswith(f"{id.replace('.', '_')}_") else None
     path = path or lesson_files().get(id)
-    beside = path and path.with_suffix(".toml")
-    return beside if beside and beside.is_file() else None
+    if path is None:
+        raise InputError(
+            f"Lesson {id!r} is neither the running file nor a lesson of the course; "
+            f"name its file {id.replace('.', '_')}_*.py, or open the lesson that you mean."
+        )
+    return path.with_suffix(".toml")
 
 
 def _show_in_notebook(figure: "Figure", path: Path) -> None:

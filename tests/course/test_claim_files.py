@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from minillm.course import Claims
+from minillm.course import Claims, Lesson
 from minillm.course.chapter import LastVerdict, Statement, deciding_claims, last_verdicts, read_chapter
 from minillm.course.claims import read_claims
 from minillm.course.lesson import lesson_files
+from minillm.course.run import as_main
 from minillm.errors import InputError
 
 GOOD = """
@@ -102,6 +103,19 @@ def test_mistakes_of_a_lesson(claims, mistake, words):
         mistake(claims)
 
 
+def test_a_lesson_without_a_file_of_claims(tmp_path):
+    """Said of the lesson's own file, of one that is not its lesson, and in the list of all claims."""
+    script = tmp_path / "9_1_sums.py"
+    script.write_text("", encoding="utf-8")
+    with as_main(script):
+        with pytest.raises(InputError, match=r"9_1_sums\.toml is missing; write the lesson's claims there"):
+            Lesson("9.1")
+        with pytest.raises(InputError, match=r"'9\.2' is neither the running file .* name its file 9_2_\*\.py"):
+            Lesson("9.2")
+    with pytest.raises(InputError, match=r"9_1_sums\.toml is missing"):
+        last_verdicts(tmp_path / "out", tmp_path)
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -110,6 +124,7 @@ def test_mistakes_of_a_lesson(claims, mistake, words):
         (('id = "better"', 'id = "Better one"'), "claim 1 has id 'Better one'"),
         (("published", "publisht"), r"9_1_sums.toml, claim 'better': unknown key 'publisht'"),
         (("published = 0.5", "published = true"), "published is True"),
+        (("published = 0.5", "published = nan"), "published is nan; write a finite number"),
         (('chapter = "2.1.2-1"', 'chapter = ""'), "leave it out where the claim is ours"),
         (('source = "minillm"\n', ""), "claim 'same': source is None"),
         (('rule = { form = "holds" }', ""), "claim 'same': rule is missing"),
@@ -141,7 +156,7 @@ def test_the_table_before_the_run_says_what_decides(claims):
 
 
 def stated():
-    return {path: path.with_suffix(".toml") for path in lesson_files().values() if path.with_suffix(".toml").is_file()}
+    return {path: path.with_suffix(".toml") for path in lesson_files().values()}
 
 
 @pytest.mark.parametrize("script", stated(), ids=lambda path: path.stem)

@@ -1,100 +1,52 @@
-"""Claims: declared before the run, decided once after it, written whole or not at all."""
+"""Claims on their way to claims.json and to the table: written whole or not at all, legible, in the file's order."""
 
 import json
-import math
 
 import numpy as np
 import pytest
 from rich.console import Console
 
-from minillm.course.declared import DeclaredClaims as Claims
-from minillm.course.declared import verdict
+from minillm.course.claims import Claim, Claims
+from minillm.course.rules import read_rule
 from minillm.errors import InputError, MinillmError
 from minillm.files import whole_file
 
-TEXTS = {"statement": "Sums favour short answers.", "source": "Brown et al. 2020", "rule": "contrast > 2 sigma"}
 KEYS = ["id", "statement", "chapter", "source", "published"]
 KEYS += ["measured", "intervals", "verdict", "rule", "preconditions"]
 
 
-def declared(*ids):
-    claims = Claims()
-    for id in ids:
-        claims.declare(id, published=0.5, **TEXTS)
-    return claims
-
-
-@pytest.mark.parametrize(
-    ("contrast", "sigma", "expected"),
-    [
-        (0.21, 0.1, "supported"),
-        (-0.21, 0.1, "refuted"),
-        (0.2, 0.1, "undecided"),  # exactly two sigma is not more than two sigma
-        (-0.2, 0.1, "undecided"),
-        (1e-9, 0.0, "supported"),  # an exact result has no spread
-        (0.0, 0.0, "undecided"),
-    ],
-)
-def test_verdict_has_three_values(contrast, sigma, expected):
-    assert verdict(contrast, sigma) == expected
-
-
-def test_a_failed_precondition_leaves_the_verdict_open():
-    holds = {"training made progress": True, "below the ceiling": True}
-    assert verdict(9.0, 0.1, holds) == "supported"
-    assert verdict(9.0, 0.1, holds | {"below the ceiling": False}) == "undecided"
-    assert verdict(math.nan, 0.1, {"the run ended": False}) == "undecided"
-
-
-@pytest.mark.parametrize(("contrast", "sigma"), [(math.nan, 0.1), (0.1, math.nan), (math.inf, 0.1), (0.1, -1.0)])
-def test_a_failed_measurement_is_no_verdict(contrast, sigma):
-    with pytest.raises(InputError, match="finite"):
-        verdict(contrast, sigma)
+def stated(*ids):
+    rule = read_rule({"form": "above", "than": 0}, "rule")
+    return Claims([Claim(id, "Sums favour short answers.", "Brown et al. 2020", rule, 0.5) for id in ids])
 
 
 def test_written_claims_read_back(tmp_path):
-    claims = declared("sum", "mean")
-    claims.decide("mean", measured="약 3", verdict="undecided")
-    claims.decide("sum", measured=np.float32(0.25), verdict="supported")
+    claims = stated("sum", "mean")
+    claims.decide("mean", -1, measured="약 3")
+    claims.decide("sum", np.float32(0.25))
     text = claims.write(tmp_path / "new" / "claims.json").read_text(encoding="utf-8")
     first, second = json.loads(text)
-    assert list(first) == KEYS
-    no_data = {"chapter": None, "intervals": [], "preconditions": []}
-    assert first == {"id": "sum", **TEXTS, "published": 0.5, "measured": 0.25, "verdict": "supported"} | no_data
-    assert second["measured"] == "약 3"
+    assert list(first) == list(second) == KEYS
+    assert (first["id"], first["measured"], first["verdict"]) == ("sum", 0.25, "supported")
+    assert (second["id"], second["measured"], second["verdict"]) == ("mean", "약 3", "refuted")
     assert "약 3" in text  # legible in an editor, not \uXXXX
 
 
-@pytest.mark.parametrize(
-    ("mistake", "words"),
-    [
-        (lambda c: c.decide("mean", measured=1, verdict="supported"), "stands in no file"),
-        (lambda c: [c.decide("sum", measured=1, verdict="refuted") for _ in range(2)], "decided already"),
-        (lambda c: c.declare("sum", **TEXTS), "declared twice"),
-        (lambda c: c.declare("new", **(TEXTS | {"rule": " "})), "rule"),
-        (lambda c: c.decide("sum", measured=1, verdict="Supported"), "choose one of supported"),
-        (lambda c: c.decide("sum", measured=math.nan, verdict="refuted"), "finite"),
-        (lambda c: c.decide("sum", measured=np.zeros(2), verdict="refuted"), "finite"),
-        (lambda c: c.decide("sum", measured=True, verdict="refuted"), "finite"),
-    ],
-)
-def test_mistakes_are_refused(mistake, words):
-    with pytest.raises(InputError, match=words):
-        mistake(declared("sum"))
-
-
 def test_an_open_claim_writes_nothing(tmp_path):
-    claims = declared("sum", "mean")
-    claims.decide("sum", measured=1, verdict="refuted")
+    path = tmp_path / "claims.json"
+    path.write_text("of an earlier run", encoding="utf-8")
+    claims = stated("sum", "mean")
+    claims.decide("sum", 1)
     with pytest.raises(InputError, match="never decided: mean"):
-        claims.write(tmp_path / "claims.json")
-    assert list(tmp_path.iterdir()) == []
+        claims.write(path)
+    assert path.read_text(encoding="utf-8") == "of an earlier run"
+    assert list(tmp_path.iterdir()) == [path]
 
 
 @pytest.mark.parametrize("width", [80, 120])
 def test_the_table_keeps_every_word_and_verdict(width):
-    claims = declared("sum")
-    claims.decide("sum", measured=1 / 3, verdict="supported")
+    claims = stated("sum")
+    claims.decide("sum", 1 / 3)
     console = Console(width=width, force_terminal=False)
     with console.capture() as shown:
         console.print(claims.table())

@@ -17,7 +17,7 @@ from minillm.course import Lesson, Options
 from minillm.course.latex import legible_markdown
 from minillm.course.lesson import find_lesson, lesson_files, read_lesson
 from minillm.course.names import describe, fingerprints, names_changed
-from minillm.course.run import LessonFailed, run_lesson
+from minillm.course.run import LessonFailed, as_main, run_lesson
 from minillm.errors import DeviceError, InputError
 
 HEADER = """\
@@ -35,16 +35,23 @@ from minillm.course import Lesson
 
 lesson = Lesson("9.1")
 """
-CLAIM = """
+CLAIMS = """
+[[claim]]
+id = "sum"
+statement = "Sums fall"
+source = "arithmetic"
+rule = { form = "equal", to = 0.5 }
+"""
+HALF = """
 # %%
-lesson.claims.declare("sum", statement="Sums fall.", source="arithmetic", published=None, rule="by hand")
+half = 1 / 2
 """
 END = """
 # %% [markdown]
 # ## 끝 [Hu2021]: $p(x_t \\mid x_{<t})$
 
 # %%
-lesson.claims.decide("sum", measured=0.5, verdict="supported")
+lesson.claims.decide("sum", half)
 lesson.finish()
 """
 WORK = """
@@ -58,12 +65,14 @@ print("안녕", __name__)
 values[0] = -5.0
 total = 7
 """
-GOOD = HEADER + CLAIM + WORK + END
+GOOD = HEADER + HALF + WORK + END
 
 
 def written(folder: Path, text: str, name: str = "9_1_sums.py") -> Path:
+    """A lesson, and its claims beside it."""
     path = folder / name
     path.write_text(text, encoding="utf-8")
+    path.with_suffix(".toml").write_text(CLAIMS, encoding="utf-8")
     return path
 
 
@@ -164,7 +173,8 @@ def test_figures_are_png_files_in_the_lessons_folder(tmp_path, monkeypatch):
     from matplotlib.figure import Figure
 
     monkeypatch.setenv("MINILLM_OUT", str(tmp_path))
-    lesson, figure = Lesson("9.1"), Figure()
+    with as_main(written(tmp_path, GOOD)):
+        lesson, figure = Lesson("9.1"), Figure()
     figure.subplots().plot([1, 2])
     path = lesson.figure(figure, "curve")
     assert path == tmp_path / "lessons" / "9.1" / "curve.png"
@@ -244,9 +254,9 @@ def test_what_the_user_can_mend_stays_one_sentence(tmp_path):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (('lesson.claims.decide("sum", measured=0.5, verdict="supported")\n', ""), "InputError"),
+        (('lesson.claims.decide("sum", half)\n', ""), "InputError"),
         (("lesson.finish()\n", ""), "without lesson.finish"),
-        (('Lesson("9.1")', 'Lesson("9.2")'), "never opens itself"),
+        ((GOOD.removeprefix(HEADER), "\ndel lesson\n"), "never opens itself"),
         (("total = 7", "raise SystemExit(0)"), "SystemExit"),
     ],
 )
@@ -350,7 +360,7 @@ def test_step_with_keys(tmp_path):
     assert "안녕 __main__" in terminal.press(" ")
     assert "total = 7" in terminal.press("b")
     assert "seen before" in terminal.press("\x1b[D")  # the third again; an arrow key is one key
-    assert "declare" in terminal.press("x")  # the second again; x is no key
+    assert "half = 1 / 2" in terminal.press("x")  # the second again; x is no key
     terminal.press("\r")  # forward to the third
     assert "seen before" in terminal.press("\x1b[C")  # forward to the fourth
     fourth = terminal.press("v")

@@ -6,7 +6,7 @@ CELLS = """# %%
 from minillm.course import Lesson
 from minillm.course.plots import canvas
 
-lesson = Lesson("9.1")
+lesson = Lesson("1.0")
 
 # %%
 figure, ax = canvas()
@@ -34,4 +34,4 @@ def test_figures_show_once_and_are_saved(tmp_path, monkeypatch):
     for cell in notebook.cells[1:]:
         shown = [output for output in cell.outputs if "image/png" in output.get("data", {})]
         assert len(shown) == 1, cell.source
-    assert {path.name for path in (tmp_path / "out/lessons/9.1").iterdir()} == {"ours.png", "pyplots.png"}
+    assert {path.name for path in (tmp_path / "out/lessons/1.0").iterdir()} == {"ours.png", "pyplots.png"}
