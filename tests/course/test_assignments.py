@@ -1,6 +1,7 @@
 """Assignments: each proves itself, a student's verbs do what they say, and nothing of a student's is lost."""
 
 import json
+import math
 import os
 import pty
 import select
@@ -28,9 +29,9 @@ UNSHIFTED = "    return np.exp(scores) / np.exp(scores).sum(axis=-1, keepdims=Tr
 
 @pytest.mark.parametrize("assignment", ALL, ids=lambda one: one.id)
 def test_an_assignment_proves_itself(assignment):
-    """Stub, solution, variants, mutants and their hints, as `minillm dev check` has them."""
+    """Stub, solution, variants, mutants and their hints, as `minillm dev check` has them, but for the time it takes."""
     sizes = []
-    assert [words for good, words in prove(assignment, sizes) if not good] == []
+    assert [words for good, words in prove(assignment, sizes, most_seconds=math.inf) if not good] == []
     assert np.median(sizes) <= 6
 
 

@@ -16,7 +16,7 @@ from minillm.errors import InputError
 from minillm.files import whole_file
 
 FEWEST_MUTANTS = 5
-MOST_SECONDS = 2.0  # of processor time for the checks of one function
+MOST_SECONDS = 4.0  # of processor time, over all cores, for the checks of one function
 Finding = tuple[bool, str]
 
 
@@ -44,8 +44,11 @@ def check(names: list[str], folder: Path | None) -> int:
     return int(failed > 0)
 
 
-def prove(one: Assignment, sizes: list[int]) -> Iterator[Finding]:
-    """What holds of an assignment, and what does not. The sizes of counterexamples are added to `sizes`."""
+def prove(one: Assignment, sizes: list[int], most_seconds: float = MOST_SECONDS) -> Iterator[Finding]:
+    """What holds of an assignment, and what does not. The sizes of counterexamples are added to `sizes`.
+
+    `most_seconds` is infinity where time is not the question, as in tests.
+    """
     questions = one.questions
     bare = [q for q in questions if not one.hints.get(q) or not all(map(str.strip, one.hints[q]))]
     yield not bare, f"every function has hints{'; missing: ' + ', '.join(bare) if bare else ''}"
@@ -53,7 +56,7 @@ def prove(one: Assignment, sizes: list[int]) -> Iterator[Finding]:
     yield not unknown, f"every hint belongs to a function{'; not: ' + ', '.join(unknown) if unknown else ''}"
     for part in one.sources:
         for variant in one.all_variants():
-            yield from _prove_variant(one, part, variant)
+            yield from _prove_variant(one, part, variant, most_seconds)
     yield from _prove_variants_differ(one)
     numpy = [mutant for mutant in one.mutants if mutant.part == "numpy"]
     yield (
@@ -76,7 +79,7 @@ def prove(one: Assignment, sizes: list[int]) -> Iterator[Finding]:
         yield own, words if own else f"{words}, but the hint is that of {told[0].mutant if told else 'no mutant'}"
 
 
-def _prove_variant(one: Assignment, part: str, variant: Variant) -> Iterator[Finding]:
+def _prove_variant(one: Assignment, part: str, variant: Variant, most_seconds: float) -> Iterator[Finding]:
     where = f"{part}{' ' + ', '.join(variant.values()) if len(one.all_variants()) > 1 else ''}"
     stub, solution = one.stub(part, variant), one.solution(part, variant)
     leaked = source.leaks(one.sources[part], stub, str(one.folder))
@@ -91,8 +94,8 @@ def _prove_variant(one: Assignment, part: str, variant: Variant) -> Iterator[Fin
     seconds = (_processor_seconds() - began) / len(one.questions)
     wrong = [f"{r.id} ({r.verdict}: {r.message})" for r in results if r.verdict != PASS]
     yield not wrong, f"{where}: the solution passes{': no, ' + wrong[0] if wrong else ''}"
-    time = f"{where}: {seconds:.1f} s of processor time for each function (at most {MOST_SECONDS:g})"
-    yield seconds < MOST_SECONDS, time
+    time = f"{where}: {seconds:.1f} s of processor time for each function (at most {most_seconds:g})"
+    yield seconds < most_seconds, time
 
 
 def _processor_seconds() -> float:
