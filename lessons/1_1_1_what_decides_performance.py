@@ -3,7 +3,7 @@
 #
 # - **Section:** 1.1.1
 # - **Korean title:** LLM 성능 결정 요인
-# - **Time:** 2 minutes (1 with `--fast`)
+# - **Time:** 3 minutes (1 with `--fast`)
 # - **You will see:** what more data are worth, and what the same data are worth a second time; the best size of a model
 #   for a budget, found by experiment; and how a learning-rate schedule can mislead
 
@@ -234,7 +234,7 @@ print("saved", lesson.figure(figure, "horizon"))
 # ## From reference to twin
 #
 # The formulas are the same lines in NumPy and in JAX (`minillm/learning/scaling_laws.py` and `scaling_laws_jax.py`).
-# What differs is the training: about a hundred small models, each a program compiled once for its size, and as many at
+# What differs is the training: sixty-three small models, each a program compiled once for its size, and as many at
 # a time as there are cores.
 #
 # To read next: [Muennighoff2023] on repeated data; [Hoffmann2022], section 3. Lesson 1.1.4 lengthens the context.

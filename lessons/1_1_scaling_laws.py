@@ -3,7 +3,7 @@
 #
 # - **Section:** 1.1
 # - **Korean title:** 스케일링 법칙
-# - **Time:** 2 minutes (1 with `--fast`)
+# - **Time:** 3 minutes (1 with `--fast`)
 # - **You will see:** a model's weights and cost counted on paper; a famous fit redone, and how an average spoiled it;
 #   how to split a budget; and thirty-six small models, the largest predicted before it is trained
 
