@@ -53,26 +53,32 @@ from minillm.config import LoRAConfig
 from minillm.layers.losses_jax import cross_entropy
 from minillm.models.model_files import open_model
 from minillm.transformer.loss_vjp import language_model_loss_vjp
-from minillm.transformer.transformer_jax import transformer
+from minillm.transformer.transformer_jax import hidden_states, transformer, unembed
 
 base = open_model("base")
 config, params = base.config, base.params
 print(f"{config.num_parameters:,} parameters, {config.num_layers} layers of width {config.model_dim}")
 tokens = np.asarray(base.tokenizer.encode("To be, or not to be, that is the question: whether"), np.int32)[None]
-adapter = init_lora(params, LoRAConfig(rank=4, alpha=8.0), np.random.default_rng(0))
+SCALE = 2.0  # alpha / R, of every adapter in this lesson
+adapter = init_lora(params, LoRAConfig(rank=4, alpha=4 * SCALE), np.random.default_rng(0))
 plain = transformer(params, tokens, config)
-apart = float(jnp.abs(transformer(with_lora(params, adapter, 2.0), tokens, config) - plain).max())
+apart = float(jnp.abs(transformer(with_lora(params, adapter, SCALE), tokens, config) - plain).max())
 lesson.claims.decide("starts-at-base", apart)
 
 
-def language_loss(learned, frozen, batch):
-    """Mean nats of the next token with an adapter."""
-    return cross_entropy(transformer(with_lora(frozen, learned, 2.0), batch[:, :-1], config), batch[:, 1:])
+def full_loss(learned, batch):
+    """Mean nats of the next token."""
+    return cross_entropy(transformer(learned, batch[:, :-1], config), batch[:, 1:])
 
 
-merged, back = merge_lora_vjp(params, adapter, 2.0)
+def lora_loss(learned, batch, frozen):
+    """The same with an adapter beside the frozen matrices."""
+    return full_loss(with_lora(frozen, learned, SCALE), batch)
+
+
+merged, back = merge_lora_vjp(params, adapter, SCALE)
 [by_hand] = back(language_model_loss_vjp(merged, tokens[:, :-1], tokens[:, 1:], config)[1](np.float32(1))[0])
-by_jax = jax.jit(jax.grad(language_loss))(adapter, params, tokens)
+by_jax = jax.jit(jax.grad(lora_loss))(adapter, tokens, params)
 reached = {"lora_a": [], "lora_b": []}
 for name, gradient in (("by hand", by_hand), ("by JAX", by_jax)):
     sizes = {part: [float(np.abs(pair[part]).max()) for pair in gradient.values()] for part in reached}
@@ -91,11 +97,9 @@ lesson.claims.decide("first-gradient", [reached["lora_a"], reached["lora_b"]])
 # loss on held-out reviews falls by, on three seeds.
 
 # %%
-from functools import partial
-
 from minillm.data import movie_reviews
-from minillm.learning.optimizer_jax import adamw_init, adamw_update, clip_by_global_norm
 from minillm.parameters import leaf_at, linear_paths, replace_leaves
+from minillm.training.fit import fit, linear_rates
 from minillm.training.sweep import side_by_side
 
 fast = lesson.options.fast
@@ -115,58 +119,43 @@ def size(adapter):
     return sum(leaf.size for leaf in jax.tree.leaves(adapter))
 
 
+def masked_loss(learned, batch, frozen):
+    """The same with changes at the places that the masks give."""
+    base, masks = frozen
+    changed = {path: leaf_at(base, path) + jnp.where(masks[path], learned[path], 0) for path in learned}
+    return full_loss(replace_leaves(base, changed), batch)
+
+
 def start(method, seed):
-    """What is learned, and what it is called for `assembled`."""
+    """The loss, what is learned, and what stays as it is."""
     rng = np.random.default_rng(seed)
     if method == "full":
-        return "full", jax.tree.map(np.copy, params), None
+        return full_loss, params, None
     if method == "mask":
         fraction = size(start("R=4", 0)[1]) / sum(leaf_at(params, path).size for path in LINEAR)
         masks = {path: rng.random(leaf_at(params, path).shape) < fraction for path in LINEAR}
-        return "mask", {path: np.zeros(mask.shape, np.float32) for path, mask in masks.items()}, masks
+        return masked_loss, {path: np.zeros(mask.shape, np.float32) for path, mask in masks.items()}, (params, masks)
     targets = QUERY_VALUE if method.startswith("QV") else ("*",)
     rank = int(method.split("=")[1])
-    return "lora", init_lora(params, LoRAConfig(rank, 2.0 * rank, targets), rng), None
+    return lora_loss, init_lora(params, LoRAConfig(rank, SCALE * rank, targets), rng), params
 
 
-def assembled(kind, learned, masks):
-    """The model's tree."""
-    if kind == "full":
-        return learned
-    if kind == "lora":
-        return with_lora(params, learned, 2.0)
-    changed = {path: leaf_at(params, path) + jnp.where(masks[path], learned[path], 0) for path in learned}
-    return replace_leaves(params, changed)
+def rows_in_order(seed):
+    """The batches of one run; runs of one seed share them."""
+    order = np.random.default_rng(100 + seed).permutation(len(learned_from))[: STEPS * BATCH]
+    return learned_from[order].reshape(STEPS, BATCH, -1)
 
 
-def loss_of(kind, learned, masks, batch):
-    """Mean nats of the next token."""
-    return cross_entropy(transformer(assembled(kind, learned, masks), batch[:, :-1], config), batch[:, 1:])
-
-
-@partial(jax.jit, static_argnames="kind")
-def step(kind, learned, state, masks, batch, rate):
-    """One update of what is learned, by AdamW without decay."""
-    value, gradients = jax.value_and_grad(loss_of, 1)(kind, learned, masks, batch)
-    gradients = clip_by_global_norm(gradients, 1.0)
-    return *adamw_update(gradients, state, learned, rate, weight_decay=0.0), value
-
-
-evaluate = partial(jax.jit, static_argnames="kind")(loss_of)
-before = float(evaluate("full", params, None, held_out))
+evaluate = {loss: jax.jit(loss) for loss in (full_loss, lora_loss, masked_loss)}
+before = float(evaluate[full_loss](params, held_out))
 
 
 def gain(job):
     """By how much training lowers the held-out loss."""
     method, rate, seed = job
-    kind, learned, masks = start(method, seed)
-    order = np.random.default_rng(100 + seed).permutation(len(learned_from))
-    state = adamw_init(learned)
-    for number in range(STEPS):
-        batch = learned_from[order[number * BATCH : (number + 1) * BATCH]]
-        warm = min(1.0, (number + 1) / 10) * (1 - number / STEPS)
-        learned, state, _ = step(kind, learned, state, masks, batch, np.float32(rate * warm))
-    return before - float(evaluate(kind, learned, masks, held_out))
+    loss, learned, frozen = start(method, seed)
+    fitted = fit(learned, loss, rows_in_order(seed), linear_rates(rate, STEPS, warmup_steps=10), frozen=frozen)
+    return before - float(evaluate[loss](fitted.params, held_out, *() if frozen is None else (frozen,)))
 
 
 METHODS = ("full", "R=1", "R=2", "R=4", "R=8", "QV=10", "mask")
@@ -261,30 +250,23 @@ tested = slice(0, 60 if fast else 200)
 frozen = jax.device_put(smol.params)
 
 
-def answer_logits(learned, frozen, rows, places):
+def answer_logits(learned, rows, places, frozen):
     """The logits of the two answers, after the question."""
-    from minillm.transformer.transformer_jax import hidden_states, unembed
-
     states, _ = hidden_states(with_lora(frozen, learned, lora.scale), rows, smol.config)
     asked = jnp.take_along_axis(states, places[:, None, None], axis=1)[:, 0]
     return unembed(frozen, asked)[:, answers]
 
 
-@jax.jit
-def answer_step(learned, state, frozen, rows, places, truth, rate):
-    """One update by the answers of a batch."""
-
-    def loss(learned):
-        return cross_entropy(answer_logits(learned, frozen, rows, places), truth)
-
-    value, gradients = jax.value_and_grad(loss)(learned)
-    return *adamw_update(clip_by_global_norm(gradients, 1.0), state, learned, rate, weight_decay=0.0), value
+def answer_loss(learned, batch, frozen):
+    """Mean nats of the right answer, of the two."""
+    rows, places, truth = batch
+    return cross_entropy(answer_logits(learned, rows, places, frozen), truth)
 
 
 def right_answers(learned):
     """For each held-out sentence, whether the answer is right."""
     guesses = [
-        np.asarray(ask(learned, frozen, rows[i : i + 20], places[i : i + 20])).argmax(-1)
+        np.asarray(ask(learned, rows[i : i + 20], places[i : i + 20], frozen)).argmax(-1)
         for i in range(0, tested.stop, 20)
     ]
     return np.concatenate(guesses) == truth[tested]
@@ -292,19 +274,19 @@ def right_answers(learned):
 
 ask = jax.jit(answer_logits)
 learned = init_lora(smol.params, lora, rng)
-state = adamw_init(learned)
 first = right_answers(learned)
 fraction, frequent = size(learned) / smol.config.num_parameters, max(truth[tested].mean(), 1 - truth[tested].mean())
 print(f"{size(learned):,} of {smol.config.num_parameters:,} numbers learned ({fraction:.1%})")
 print(f"before: {first.mean():.1%} of {len(first)} right; the more frequent answer alone would have {frequent:.1%}")
 count, width = (12, 8) if fast else (24, 8)
-for number in range(count):
-    batch = slice(200 + number * width, 200 + (number + 1) * width)
-    rate = np.float32(1e-3 * min(1, (number + 1) / 5) * (1 - number / count))
-    learned, state, value = answer_step(learned, state, frozen, rows[batch], places[batch], truth[batch], rate)
-    if number % 10 == 9:
-        print(f"step {number + 1}: loss {float(value):.3f}")
-after = right_answers(learned)
+batches = [
+    (rows[place : place + width], places[place : place + width], truth[place : place + width])
+    for place in range(200, 200 + count * width, width)
+]
+fitted = fit(learned, answer_loss, batches, linear_rates(1e-3, count, warmup_steps=5), frozen=frozen)
+for number in range(9, count, 10):
+    print(f"step {number + 1}: loss {fitted.losses[number]:.3f}")
+after = right_answers(fitted.params)
 print(f"after {count} steps: {after.mean():.1%} right")
 measured = f"{first.mean():.2f} to {after.mean():.2f}"
 lesson.claims.decide("real-task", after, minus=first, measured=measured)
