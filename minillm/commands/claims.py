@@ -29,8 +29,10 @@ def list_claims(out: Path, *, as_json: bool) -> None:
         table.add_row(Text(claim.lesson), name, Text(claim.chapter or ""), measured, _coloured(claim.verdict))
     console = Console(highlight=False)
     console.print(table)
-    counts = {verdict: sum(claim.verdict == verdict for claim in claims) for verdict in (*COLOURS, NOT_RUN)}
-    console.print(f"{len(claims)} claims: " + ", ".join(f"{count} {verdict}" for verdict, count in counts.items()))
+    for kind, check in (("checks", True), ("claims", False)):
+        found = [claim.verdict for claim in claims if claim.check == check]
+        counts = [f"{found.count(verdict)} {verdict}" for verdict in (*COLOURS, NOT_RUN) if verdict in found]
+        console.print(f"{len(found)} {kind}: " + ", ".join(counts))
 
 
 def walk_chapter(out: Path, *, as_json: bool) -> None:
@@ -49,11 +51,15 @@ def walk_chapter(out: Path, *, as_json: bool) -> None:
         if statement.note:
             says.append(f"\n{statement.note}", style="dim")
         lines = [Text.assemble(f"{claim.lesson} {claim.id}: ", _coloured(claim.verdict)) for claim in claims]
+        if statement.mark:
+            lines.append(Text.assemble((f"{statement.mark}: ", "bold"), statement.why))
         table.add_row(Text(statement.id), says, Text("\n").join(lines) if lines else Text("open", style="dim"))
     console = Console(highlight=False)
     console.print(table)
-    number = sum(bool(claims) for _, claims in walk)
-    console.print(f"{len(walk)} statements: {number} with claims, {len(walk) - number} open")
+    decided = sum(bool(claims) for _, claims in walk)
+    marked = sum(bool(statement.mark) and not claims for statement, claims in walk)
+    left = len(walk) - decided - marked
+    console.print(f"{len(walk)} statements: {decided} with claims, {marked} marked, {left} open")
 
 
 def _coloured(verdict: str) -> Text:

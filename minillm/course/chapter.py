@@ -10,23 +10,29 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from minillm.course.claims import CHAPTER_NUMBER, read_claims
+from minillm.course.claim_files import CHAPTER_NUMBER, read_claims
 from minillm.course.lesson import lesson_files
 from minillm.errors import InputError
 from minillm.files import course_folder
 
 NOT_RUN = "not run"
-_KEYS = ("section", "id", "statement", "note")
+MARKS = ("opinion", "definition", "law", "out of reach")  # what no measurement of ours decides
+_KEYS = ("section", "id", "statement", "note", "mark", "why")
 
 
 @dataclass(frozen=True)
 class Statement:
-    """One statement of the chapter; `note` says where it is wrong or vague as it is made."""
+    """One statement of the chapter; `note` says where it is wrong or vague as it is made.
+
+    A statement that no claim can decide has a mark, and a sentence that says why.
+    """
 
     section: str
     id: str
     statement: str
     note: str = ""
+    mark: str = ""
+    why: str = ""
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,7 @@ class LastVerdict:
     source: str
     measured: str | int | float | None
     verdict: str
+    check: bool = False
 
 
 def read_chapter(path: Path | None = None) -> tuple[Statement, ...]:
@@ -64,6 +71,10 @@ def read_chapter(path: Path | None = None) -> tuple[Statement, ...]:
         if missing:
             raise InputError(f"{place}: {', '.join(missing)} is missing.")
         statement = Statement(**table)
+        if statement.mark and statement.mark not in MARKS:
+            raise InputError(f"{place}: mark is {statement.mark!r}; choose one of {', '.join(MARKS)}.")
+        if bool(statement.mark) != bool(statement.why):
+            raise InputError(f"{place}: a mark needs a sentence in why that says why, and why needs a mark.")
         if not CHAPTER_NUMBER.fullmatch(statement.id) or statement.id.rpartition("-")[0] != statement.section:
             raise InputError(f"{place}: its id must be its section {statement.section}, '-' and a number.")
         if statement.id in statements:
@@ -85,7 +96,14 @@ def last_verdicts(out: Path, folder: Path | None = None) -> list[LastVerdict]:
             verdict = record.get("verdict", NOT_RUN)
             verdicts.append(
                 LastVerdict(
-                    lesson, claim.id, claim.statement, claim.chapter, claim.source, record.get("measured"), verdict
+                    lesson=lesson,
+                    id=claim.id,
+                    statement=claim.statement,
+                    chapter=claim.chapter,
+                    source=claim.source,
+                    measured=record.get("measured"),
+                    verdict=verdict,
+                    check=claim.check,
                 )
             )
     return verdicts

@@ -1,27 +1,17 @@
 """Claims: what a lesson says is true, where that was said, and what came out when it was measured.
 
-Each claim stands in a TOML file beside its lesson, with the rule that decides it, before anything is measured:
-
-    [[claim]]
-    id = "recovers"
-    statement = "At rank 4 LoRA has at least 90 % of the gain of full fine-tuning of the same matrices"
-    chapter = "2.0-2"
-    source = "Hu2021, table 4"
-    rule = { form = "above", than = 0, of = "gain(R = 4) - 0.9 gain(full)", over = "seeds", pairs = true }
-    preconditions = ["learns: full fine-tuning gains more than 0.1 nats per token"]
-
 The lesson measures, and the rule decides:
 
     lesson.claims.decide("recovers", gains["R=4"] - 0.9 * gains["full"], learns=gains["full"].min() > 0.1)
 
 "Undecided" is an honest result: the interval lies across the bound, or a precondition failed. A claim that is never
 decided is a mistake of the lesson, and so is one that is decided twice or stands in no file.
+
+Who tests twenty claims finds one by chance. So the lesson's last table corrects the p-values of all its intervals by
+Holm's method, and a claim that does not survive this is undecided there, whatever was printed when it was measured.
 """
 
 import json
-import math
-import re
-import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -32,18 +22,22 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from minillm.course.rules import Rule, read_rule
-from minillm.course.verdicts import Measurement, Result, Values, apply, shown
+from minillm.course.rules import Rule
+from minillm.course.statistics import holm
+from minillm.course.verdicts import ERROR, Measurement, Result, Values, apply, shown
 from minillm.errors import InputError
 from minillm.files import whole_file
 
 Figure = str | int | float | None
 
-COLOURS = {"supported": "green", "refuted": "red", "undecided": "yellow"}
-_KEYS = ("id", "statement", "chapter", "source", "published", "rule", "preconditions")
-_PRECONDITION = re.compile(r"([a-z][a-z_]*): +(\S.*)")
-_TAKEN = {"id", "values", "minus", "standard_error", "dof", "measured", "self"}
-CHAPTER_NUMBER = re.compile(r"\d+(\.\d+)*-\d+")
+COLOURS = {
+    "supported": "cyan",
+    "holds": "cyan",
+    "refuted": "magenta",
+    "fails": "magenta",
+    "not reproduced at this size": "magenta",
+    "undecided": "yellow",
+}
 
 
 @dataclass(frozen=True)
@@ -56,14 +50,30 @@ class Claim:
     rule: Rule
     published: Figure = None
     chapter: str | None = None  # the chapter's statement that it decides; None where the claim is ours
+    published_on: str = ""  # what the published figure is of, where that is larger than anything here
+    second_design: str = ""  # why the rule was changed after a run; then it is decided on new seeds
+    otherwise: str = ""  # what to believe where the claim is not supported
     preconditions: tuple[tuple[str, str], ...] = ()  # name and words
+    check: bool = False  # an identity or arithmetic: nothing is uncertain
     result: Result | None = None
+    corrected_p: float | None = None  # by Holm's method, over the lesson's claims; None where no interval decides
 
     @property
     def rule_in_words(self) -> str:
         """The rule with its preconditions, for a table."""
         needs = "".join(f"; undecided unless {words}" for _, words in self.preconditions)
-        return self.rule.in_words() + needs
+        second = f"; second design: {self.second_design}" if self.second_design else ""
+        return self.rule.in_words() + needs + second
+
+    @property
+    def verdict(self) -> str:
+        """The verdict as it is told: a check holds or fails, and no small model refutes a large one."""
+        assert self.result is not None
+        if self.check:
+            return {"supported": "holds", "refuted": "fails"}.get(self.result.verdict, self.result.verdict)
+        if self.published_on and self.result.verdict == "refuted":
+            return "not reproduced at this size"
+        return self.result.verdict
 
     def as_record(self) -> dict[str, Any]:
         """The claim as it is written to claims.json."""
@@ -71,81 +81,22 @@ class Claim:
         intervals = [asdict(interval) for interval in self.result.intervals]
         return {
             "id": self.id,
+            "check": self.check,
             "statement": self.statement,
             "chapter": self.chapter,
             "source": self.source,
             "published": self.published,
+            "published_on": self.published_on,
             "measured": self.result.measured,
             "intervals": intervals,
-            "verdict": self.result.verdict,
+            "p": self.result.p,
+            "corrected_p": self.corrected_p,
+            "verdict": self.verdict,
             "rule": self.rule.as_table(),
             "preconditions": [
                 {"says": words, "held": name not in self.result.failed} for name, words in self.preconditions
             ],
         }
-
-
-def read_claims(path: Path) -> tuple[Claim, ...]:
-    """Read the claims of a lesson; what is wrong is said with the file, the claim and the key."""
-    if not path.is_file():
-        raise InputError(f"{path} is missing; write the lesson's claims there, each as a [[claim]] table.")
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InputError(f"{path} cannot be read as a file of claims: {error}.") from error
-    for key in content:
-        if key != "claim":
-            raise InputError(f"{path}: unknown key {key!r}; the file has [[claim]] tables and nothing else.")
-    tables = content.get("claim")
-    if not isinstance(tables, list) or not tables:
-        raise InputError(f"{path} has no claim; write each as a [[claim]] table.")
-    claims = [_read_claim(table, path, number) for number, table in enumerate(tables, 1)]
-    for number, claim in enumerate(claims):
-        if claim.id in {earlier.id for earlier in claims[:number]}:
-            raise InputError(f"{path}: claim {claim.id!r} stands there twice; give each claim its own id.")
-    return tuple(claims)
-
-
-def _read_claim(table: Mapping[str, Any], path: Path, number: int) -> Claim:
-    id = table.get("id")
-    if not isinstance(id, str) or not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", id):
-        raise InputError(f"{path}: claim {number} has id {id!r}; write lower-case words joined by '-'.")
-    place = f"{path}, claim {id!r}"
-    for key in table:
-        if key not in _KEYS:
-            raise InputError(f"{place}: unknown key {key!r}; a claim knows {', '.join(_KEYS)}.")
-    for key in ("statement", "source"):
-        if not isinstance(table.get(key), str) or not table[key].strip():
-            raise InputError(f"{place}: {key} is {table.get(key)!r}; write it as text.")
-    chapter, published = table.get("chapter"), table.get("published")
-    if "chapter" in table and not (isinstance(chapter, str) and CHAPTER_NUMBER.fullmatch(chapter)):
-        raise InputError(
-            f"{place}: chapter is {chapter!r}; write a statement's number, like '2.1.2-1', "
-            "or leave it out where the claim is ours."
-        )
-    is_figure = isinstance(published, str | int | float | None) and not isinstance(published, bool)
-    if not is_figure or (isinstance(published, float) and not math.isfinite(published)):
-        raise InputError(f"{place}: published is {published!r}; write a finite number or a text, or leave it out.")
-    if "rule" not in table:
-        raise InputError(f"{place}: rule is missing; state what decides the claim.")
-    rule = read_rule(table["rule"], place)
-    return Claim(id, table["statement"], table["source"], rule, published, chapter, _preconditions(table, place))
-
-
-def _preconditions(table: Mapping[str, Any], place: str) -> tuple[tuple[str, str], ...]:
-    texts = table.get("preconditions", [])
-    if not isinstance(texts, list):
-        raise InputError(f"{place}: preconditions is {texts!r}; write a list of texts.")
-    named: dict[str, str] = {}
-    for text in texts:
-        match = _PRECONDITION.fullmatch(text) if isinstance(text, str) else None
-        if match is None or match[1] in _TAKEN or match[1] in named:
-            raise InputError(
-                f"{place}: precondition {text!r}; write 'name: what must hold', where the name is one word "
-                "that no other precondition and no argument of `decide` has."
-            )
-        named[match[1]] = match[2]
-    return tuple(named.items())
 
 
 class Claims:
@@ -216,16 +167,30 @@ class Claims:
                 "with a precondition that fails where the run cannot tell."
             )
 
+    def corrected(self) -> list[Claim]:
+        """All claims with their last verdicts: p-values corrected for how many of the lesson's claims have one."""
+        self.require_decided()
+        tested = [claim for claim in self if claim.result and claim.result.p is not None and not claim.result.failed]
+        p_values = holm([claim.result.p for claim in tested])  # type: ignore[union-attr, misc]
+        corrected = {claim.id: p for claim, p in zip(tested, p_values, strict=True)}
+        return [_corrected(claim, corrected.get(claim.id)) for claim in self]
+
     def table(self) -> Table:
         """Show what was claimed and what came out, as a table for the terminal."""
         table = _empty_table("Claims")
+        table.add_column("rule", ratio=4, style="dim")
         table.add_column("published", width=10, justify="right")
         table.add_column("measured", width=10, justify="right")
-        table.add_column("verdict", width=10, no_wrap=True)
-        for claim in self:
-            verdict, measured = (claim.result.verdict, claim.result.measured) if claim.result else ("-", None)
-            cells = (claim.statement, claim.source, shown(claim.published), shown(measured))
-            table.add_row(*map(Text, cells), Text(verdict, style=COLOURS.get(verdict, "")))
+        table.add_column("p", width=6, justify="right")
+        table.add_column("verdict", width=14)
+        for claim in self.corrected():
+            statement = Text(claim.statement)
+            if claim.otherwise and claim.verdict not in {"supported", "holds"}:
+                statement.append(f"\n{claim.otherwise}", style="italic")
+            cells = (claim.source, claim.rule_in_words, shown(claim.published), shown(claim.result.measured))  # type: ignore[union-attr]
+            p = "" if claim.corrected_p is None else f"{claim.corrected_p:.2g}"
+            verdict = Text(claim.verdict, style=COLOURS[claim.verdict])
+            table.add_row(statement, *map(Text, (*cells, p)), verdict)
         return table
 
     def before(self) -> Table:
@@ -239,8 +204,7 @@ class Claims:
 
     def write(self, path: Path) -> Path:
         """Write the claims as a JSON list of objects, one for each claim; the file appears whole or not."""
-        self.require_decided()
-        records = [claim.as_record() for claim in self]
+        records = [claim.as_record() for claim in self.corrected()]
         with whole_file(path) as temporary:
             text = json.dumps(records, ensure_ascii=False, indent=2, allow_nan=False)
             temporary.write_text(text + "\n", encoding="utf-8")
@@ -254,6 +218,14 @@ def _empty_table(title: str) -> Table:
     return table
 
 
+def _corrected(claim: Claim, p: float | None) -> Claim:
+    """The claim, undecided where chance among so many would do as much."""
+    if p is None or p <= ERROR:
+        return replace(claim, corrected_p=p)
+    assert claim.result is not None
+    return replace(claim, corrected_p=p, result=replace(claim.result, verdict="undecided"))
+
+
 def _outcome(claim: Claim) -> str:
     """One line: measurement, interval, verdict."""
     assert claim.result is not None
@@ -264,4 +236,5 @@ def _outcome(claim: Claim) -> str:
         line += f" [{interval.low:.3g}, {interval.high:.3g}]"
     words = dict(claim.preconditions)
     why = "".join(f"; not so: {words[name]}" for name in result.failed)
-    return f"{line}: {result.verdict}{why}"
+    p = f", p {result.p:.2g}" if result.p is not None else ""
+    return f"{line}{p}: {claim.verdict}{why}"

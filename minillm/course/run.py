@@ -18,7 +18,8 @@ from rich.table import Table
 from rich.text import Text
 
 import minillm
-from minillm.course.claims import Claims, read_claims
+from minillm.course.claim_files import read_claims
+from minillm.course.claims import Claims
 from minillm.course.lesson import Cell, Script, lesson_files, read_lesson
 from minillm.course.workspace import Lesson, Options, in_force
 from minillm.errors import InputError, MinillmError

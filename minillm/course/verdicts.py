@@ -1,11 +1,12 @@
 """What a rule says of a measurement: supported, refuted or undecided.
 
 A lesson hands over measurements and never a verdict. With a confidence interval the three verdicts are: the whole
-interval lies where the rule wants it, it lies outside, it does neither.
+interval lies where the rule wants it, it lies outside, it does neither. The smallest error at which the intervals
+decide is the claim's p-value; with it a lesson corrects for how many claims it tests.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -19,10 +20,12 @@ from minillm.course.statistics import (
     mean_interval,
     paired_answers_interval,
     proportion_interval,
+    smallest_error,
 )
 from minillm.errors import InputError
 
 Verdict = Literal["supported", "refuted", "undecided"]
+ERROR = 0.05  # how often a claim may be decided by chance
 Values = Any  # a number, a truth, a list or array of either; a dict of these by label for an order
 
 
@@ -48,22 +51,28 @@ class Result:
     measured: str | int | float | None  # the estimate where it is one number, else words
     intervals: tuple[Interval, ...] = ()
     failed: tuple[str, ...] = ()  # the preconditions that did not hold
+    p: float | None = None  # None where no interval decides
 
 
 def apply(rule: Rule, given: Measurement, place: str) -> Result:
     """Decide by the rule; `place` (the claim) begins every message."""
-    if rule.form == "all":
-        return _all(rule, given, place)
-    level = 1 - 0.05 / (rule.looks * max(1, rule.intervals))
-    return _one(rule, given, level, place)
+
+    def at(error: float) -> Result:
+        """With this error, which all intervals and looks share."""
+        level = 1 - error / (rule.looks * max(1, rule.intervals))
+        return (_all if rule.form == "all" else _one)(rule, given, level, place)
+
+    result = at(ERROR)
+    if not rule.intervals:
+        return result
+    return replace(result, p=smallest_error(lambda error: at(error).verdict != "undecided"))
 
 
-def _all(rule: Rule, given: Measurement, place: str) -> Result:
+def _all(rule: Rule, given: Measurement, level: float, place: str) -> Result:
     """Every part must be supported; one refuted part refutes. The parts share the error of 5 %."""
     parts = given.values
     if not isinstance(parts, Sequence) or isinstance(parts, str) or len(parts) != len(rule.parts):
         raise InputError(f"{place}: give a list of {len(rule.parts)} measurements, one for each part of the rule.")
-    level = 1 - 0.05 / (rule.looks * max(1, rule.intervals))
     results = []
     for number, (part, value) in enumerate(zip(rule.parts, parts, strict=True), 1):
         measurement = value if isinstance(value, Measurement) else Measurement(value)

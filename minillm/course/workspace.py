@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from minillm.course.claims import Claims, read_claims
+from minillm.course.claim_files import read_claims
+from minillm.course.claims import Claims
 from minillm.devices import Backend, Device, check_backend, use_device
 from minillm.errors import InputError, MinillmError
 from minillm.files import whole_file

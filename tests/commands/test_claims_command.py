@@ -7,7 +7,7 @@ import pytest
 from minillm.commands.main import main
 from minillm.course import Claims
 from minillm.course.chapter import read_chapter
-from minillm.course.claims import read_claims
+from minillm.course.claim_files import read_claims
 from minillm.files import course_folder
 
 
@@ -46,9 +46,10 @@ def test_the_chapter_is_walked_with_the_claims_that_decide(out, capsys):
     decided = {record["id"]: [(c["id"], c["verdict"]) for c in record["decided_by"]] for record in walked}
     assert ("starts-at-base", "refuted") in decided["2.1.2-1"]
     assert decided["2.3.2-1"] == []
-    number = sum(map(bool, decided.values()))
+    claimed = sum(map(bool, decided.values()))
+    marked = sum(bool(record["mark"]) and not record["decided_by"] for record in walked)
     text = answer(capsys, "claims", "--chapter", "--out", out)
-    assert f"{len(walked)} statements: {number} with claims, {len(walked) - number} open" in text
+    assert f"{len(walked)} statements: {claimed} with claims, {marked} marked, " in text
     assert "starts-at-base: refuted" in text
 
 

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from minillm.course import Claims, Lesson
 from minillm.course.chapter import LastVerdict, Statement, deciding_claims, last_verdicts, read_chapter
-from minillm.course.claims import read_claims
+from minillm.course.claim_files import read_claims
 from minillm.course.lesson import lesson_files
 from minillm.course.run import as_main
 from minillm.errors import InputError
@@ -50,19 +50,23 @@ def test_a_measurement_is_decided_printed_and_written(claims, tmp_path, capsys):
     claims.decide("same", False, measured="not alike")
     # 12 +- 4.3027 / sqrt(3) = 12 +- 2.484
     assert capsys.readouterr().out.splitlines() == [
-        "better: 12 nats [9.52, 14.5]: supported",
+        "better: 12 nats [9.52, 14.5], p 0.0023: supported",
         "same: not alike: refuted",
     ]
     better, same = json.loads(claims.write(tmp_path / "claims.json").read_text(encoding="utf-8"))
+    # t = 12 / (1 / sqrt(3)) = 20.785 with 2 degrees of freedom: p = 1 - t / sqrt(2 + t^2)
+    assert [better.pop("p"), better.pop("corrected_p")] == pytest.approx([0.002307] * 2, rel=1e-3)
     [interval] = better.pop("intervals")
     assert [interval.pop("low"), interval.pop("high")] == pytest.approx([9.516, 14.484], abs=1e-3)
     assert interval == {"estimate": 12, "n": 3}
     assert better == {
         "id": "better",
+        "check": False,
         "statement": "Small is better",
         "chapter": "2.1.2-1",
         "source": "arithmetic",
         "published": 0.5,
+        "published_on": "",
         "measured": 12.0,
         "verdict": "supported",
         "rule": {"form": "above", "of": "gain", "unit": "nats", "than": 0, "over": "seeds"},
@@ -76,12 +80,54 @@ def test_a_measurement_is_decided_printed_and_written(claims, tmp_path, capsys):
 
 def test_a_failed_precondition_leaves_the_claim_open(claims, capsys):
     claims.decide("better", [11.0, 12.0, 13.0], learns=True, inside=False)
-    assert capsys.readouterr().out == "better: 12 nats [9.52, 14.5]: undecided; not so: the best rate is inside\n"
+    assert capsys.readouterr().out == "better: 12 nats [9.52, 14.5], p 0.0023: undecided; not so: the best rate is inside\n"
 
 
 def test_nothing_need_be_measured_where_a_precondition_failed(claims, capsys):
     claims.decide("better", None, learns=False, inside=True)
     assert capsys.readouterr().out == "better: -: undecided; not so: the model learns\n"
+
+
+def test_chance_among_many_claims_is_counted(tmp_path, capsys):
+    """Holm by hand: p of 0.0023, 0.03 and 0.04 count three times, twice and once; no later one less than an earlier."""
+    table = '[[claim]]\nid = "{}"\nstatement = "s"\nsource = "s"\notherwise = "Believe {} not."\n'
+    table += 'rule = {{ form = "above", than = 0, over = "seeds" }}\n'
+    path = tmp_path / "9_1_sums.toml"
+    path.write_text("".join(table.format(id, id) for id in ("first", "second", "third")), encoding="utf-8")
+    claims = Claims(read_claims(path))
+    for id, p in (("second", 0.04), ("first", 0.0023), ("third", 0.03)):
+        t = (1 - p) * math.sqrt(2 / (1 - (1 - p) ** 2))  # of 2 degrees of freedom
+        claims.decide(id, np.array([-1.0, 0.0, 1.0]) + t / math.sqrt(3))
+    assert capsys.readouterr().out.count(": supported") == 3
+    verdicts = {claim.id: (claim.verdict, claim.corrected_p) for claim in claims.corrected()}
+    assert {id: verdict for id, (verdict, _) in verdicts.items()} == {
+        "first": "supported",
+        "second": "undecided",
+        "third": "undecided",
+    }
+    assert [p for _, p in verdicts.values()] == pytest.approx([0.0069, 0.06, 0.06], rel=1e-3)
+    console = Console(width=200, force_terminal=False)
+    with console.capture() as shown:
+        console.print(claims.table())
+    assert ("Believe second not" in shown.get(), "Believe first not" in shown.get()) == (True, False)
+
+
+def test_checks_hold_or_fail_and_are_no_tests(path, tmp_path):
+    path.write_text(GOOD.replace('[[claim]]\nid = "same"', '[[check]]\nid = "same"'), encoding="utf-8")
+    for value, verdict in ((True, "holds"), (False, "fails")):
+        claims = Claims(read_claims(path))
+        claims.decide("same", value)
+        claims.decide("better", [11.0, 12.0, 13.0], learns=True, inside=True)
+        found = {claim.id: (claim.check, claim.verdict, claim.corrected_p) for claim in claims.corrected()}
+        assert found == {"same": (True, verdict, None), "better": (False, "supported", pytest.approx(0.0023, rel=0.01))}
+
+
+def test_a_small_model_does_not_refute_a_large_one(path):
+    path.write_text(GOOD.replace("published = 0.5", 'published = 0.5\npublished_on = "GPT-3, 175B"'), encoding="utf-8")
+    claims = Claims(read_claims(path))
+    claims.decide("better", [-11.0, -12.0, -13.0], learns=True, inside=True)
+    claims.decide("same", True)
+    assert claims.corrected()[0].verdict == "not reproduced at this size"
 
 
 @pytest.mark.parametrize(
@@ -133,6 +179,9 @@ def test_a_lesson_without_a_file_of_claims(tmp_path):
         (('"learns: the', '"inside: the'), "no other precondition"),
         (('"learns: the', '"minus: the'), "no argument of `decide`"),
         (("[[claim]]", "[[claim"), "cannot be read as a file of claims"),
+        (('[[claim]]\nid = "better"', '[[check]]\nid = "better"'), "check 'better': its rule has an interval"),
+        (("published = 0.5", 'published_on = "GPT-3"'), "give the figure as published"),
+        (("published = 0.5", "otherwise = 1"), "otherwise is 1; write it as text"),
     ],
 )
 def test_what_is_no_file_of_claims(path, change, words):
