@@ -75,7 +75,7 @@ print(f"a context of {config.context_length:,}. NumPy computes on the cpu, JAX o
 # What does it expect after "I like"? A distribution over 49,152 tokens; here are the ten likeliest.
 
 # %%
-from minillm.course.plots import BLUE, GREEN, RED, canvas, legend_below
+from minillm.course.plots import BLUE, GREEN, ORANGE, canvas, legend_below
 
 after = softmax(by_numpy.logits(tokenizer.encode("I like"))[-1].astype(np.float64))
 top = np.argsort(-after)[:10]
@@ -191,7 +191,7 @@ lesson.claims.decide("domain-pmi", right_pmi, minus=right_sum)
 # %%
 figure, ax = canvas()
 bins = np.linspace(by_sum.min(), by_sum.max(), 12 if lesson.options.fast else 25)
-for label, colour, wanted in (("people say positive", GREEN, True), ("people say negative", RED, False)):
+for label, colour, wanted in (("people say positive", GREEN, True), ("people say negative", ORANGE, False)):
     ax.hist(by_sum[is_positive == wanted], bins, alpha=0.6, label=label, color=colour)
 ax.axvline(0, color="black", linewidth=1, label="threshold of the sum")
 ax.axvline(domain[0] - domain[1], color="black", linewidth=1, linestyle="--", label="threshold of domain PMI")

@@ -88,7 +88,7 @@ lesson.claims.decide("four-epochs", last[EPOCHS.index(4)] / last[0])
 lesson.claims.decide("many-epochs", last[EPOCHS.index(32)], minus=last[0])
 
 # %%
-from minillm.course.plots import BLUE, GREEN, GREY, RED, canvas, plain_ticks, shades
+from minillm.course.plots import BLUE, GREEN, GREY, ORANGE, canvas, plain_ticks, shades
 
 figure, (left, middle, right) = canvas(3, 13, 3.8)
 left.plot(different, on_the_way.min(2), "o", color=GREY, markersize=4)
@@ -174,7 +174,7 @@ lesson.claims.decide("without-head", a_without - a if inside else None, inside=i
 from matplotlib.ticker import LogLocator, NullFormatter
 
 figure, (left, right) = canvas(2, 10, 3.8)
-for place, (budget, colour) in enumerate(zip(BUDGETS, (BLUE, GREEN, RED), strict=True)):
+for place, (budget, colour) in enumerate(zip(BUDGETS, (BLUE, GREEN, ORANGE), strict=True)):
     parabola = np.polyfit(np.log(sizes[budget]), isoflop[budget].mean(1), 2)
     fine = np.geomspace(sizes[budget][0], sizes[budget][-1], 100)
     left.plot(sizes[budget], isoflop[budget], "o", color=colour, markersize=4)
@@ -215,7 +215,7 @@ print(f"matched {matched.round(4)}, cut off {cut_off.round(4)}")
 lesson.claims.decide("horizon", cut_off, minus=matched)
 
 figure, (left, right) = canvas(2, 8.5, 3.8)
-for label, horizon, losses, colour in (("matched", STEPS, matched, BLUE), ("cut off", 4 * STEPS, cut_off, RED)):
+for label, horizon, losses, colour in (("matched", STEPS, matched, BLUE), ("cut off", 4 * STEPS, cut_off, ORANGE)):
     left.plot(np.arange(STEPS), rates(STEPS, WIDTH, horizon), color=colour, label=label)
     right.plot([label] * len(SEEDS), losses, "o", color=colour)
 left.set(xlabel="step", ylabel="learning rate", title="Two schedules, one length of training", ylim=(0, None))

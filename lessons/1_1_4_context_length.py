@@ -102,7 +102,7 @@ lesson.claims.decide("twins-agree", differences)
 # reviews, Shakespeare's speeches, and his plays.
 
 # %%
-from minillm.course.plots import BLUE, GREEN, GREY, RED, canvas, legend_below, plot_seeds
+from minillm.course.plots import BLUE, GREEN, GREY, ORANGE, canvas, legend_below, plot_seeds
 from minillm.data.sentiment import movie_reviews
 from minillm.data.shakespeare import plays
 from minillm.models.language_model import load_model
@@ -165,12 +165,12 @@ print(f"milliseconds more for 1,000 tokens more: {1000 * slopes[0]:.2f} without,
 lesson.claims.decide("decode-slope", [without[2] / without[0], slopes[1] / slopes[0]])
 
 figure, (left, right) = canvas(2, 8, 3.4)
-for (name, size), colour in zip(sizes.items(), (GREEN, BLUE, RED), strict=True):
+for (name, size), colour in zip(sizes.items(), (GREEN, BLUE, ORANGE), strict=True):
     left.plot(WINDOWS, [100 * np.mean(size <= w) for w in WINDOWS], "o-", markersize=4, label=name, color=colour)
 left.axvline(8192, color=GREY, linestyle="--", linewidth=1)
 left.set_xscale("log", base=2)
 left.set(xlabel="window, tokens (dashed: SmolLM2's)", ylabel="fit whole, %", title="What fits in a window")
-right.plot(LENGTHS, without, "o-", color=RED, label="the whole text again")
+right.plot(LENGTHS, without, "o-", color=ORANGE, label="the whole text again")
 right.plot(LENGTHS, with_cache, "o-", color=GREEN, label="one token and the cache")
 right.set(xlabel="tokens before", ylabel="ms for the next token", ylim=(0, None), title="What the cache saves")
 left.legend(frameon=False, fontsize=8), right.legend(frameon=False, fontsize=8)
@@ -218,7 +218,7 @@ lesson.claims.decide("one-layer-flat", drops[1])
 lesson.claims.decide("two-layers-copy", drops[2])
 
 figure, axes = canvas(1, 6, 3.4)
-for layers, colour in ((1, RED), (2, GREEN)):
+for layers, colour in ((1, ORANGE), (2, GREEN)):
     curves = [by_position[layers, seed] for seed in SEEDS]
     plot_seeds(axes, np.arange(1, ROW), curves, f"{layers} layer{'s' if layers > 1 else ''}", colour, linewidth=1)
 axes.axhline(np.log(32), color=GREY, linestyle="--", linewidth=1, label="ln 32: a blind guess")
@@ -281,7 +281,7 @@ lesson.claims.decide("yarn-beats-none", far["none"], minus=far["YaRN"], learned=
 lesson.claims.decide("tuning-repairs", far["none"], minus=far_tuned["interpolation"], learned=learned)
 
 # %%
-COLOURS = {"none": RED, "interpolation": "#c58b1b", "NTK": BLUE, "YaRN": GREEN}
+COLOURS = {"none": ORANGE, "interpolation": "#c58b1b", "NTK": BLUE, "YaRN": GREEN}
 figure, panels = canvas(2, 8, 3.6, sharey=True)
 for axes, curves, title in zip(panels, (as_is, tuned), ("As trained", "After 60 steps at 256"), strict=True):
     for name, losses in curves.items():
@@ -336,7 +336,7 @@ lesson.claims.decide("sinks", masked, minus=restarted)
 figure, (left, right) = canvas(2, 8, 3.4)
 left.plot(list(last), [np.mean(x) for x in last.values()], "o-", color=BLUE)
 left.set(xlabel=f"tokens before the last {CHUNK}", ylabel="loss, nats per token", title="More before, same words")
-for losses, colour, label in ((whole_reading, GREEN, "sees everything"), (slid, RED, "sees the last 256")):
+for losses, colour, label in ((whole_reading, GREEN, "sees everything"), (slid, ORANGE, "sees the last 256")):
     pieces = losses[:, :SLID].reshape(len(passages), -1, 64).mean((0, 2))
     right.plot(np.arange(32, SLID, 64), pieces, "o-", markersize=4, color=colour, label=label)
 right.axvline(256, color=GREY, linestyle="--", linewidth=1)
@@ -372,7 +372,7 @@ everything, windowed = map(np.array, remembered.values())
 lesson.claims.decide("forgets", everything[-1], minus=windowed[-1])
 
 figure, axes = canvas(1, 5.6, 3.4)
-for (name, column), colour, mark in zip(remembered.items(), (GREEN, RED), ("o-", "s--"), strict=True):
+for (name, column), colour, mark in zip(remembered.items(), (GREEN, ORANGE), ("o-", "s--"), strict=True):
     axes.plot(EXCHANGES, np.exp(np.mean(column, axis=1)), mark, color=colour, label=f"the model sees {name}")
 axes.set(xlabel="exchanges between the fact and the question", ylabel="P(answer), geometric mean", yscale="log")
 axes.set_title("What slides out of the window is forgotten")

@@ -133,10 +133,10 @@ lesson.claims.decide("faster-training", [(dense or STEPS) / (experts or STEPS) f
 lesson.claims.decide("between", {name: [curve[190] for curve in of_kind] for name, of_kind in curves.items()})
 
 # %%
-from minillm.course.plots import BLUE, GREEN, RED, canvas, legend_below, plot_seeds
+from minillm.course.plots import BLUE, GREEN, ORANGE, canvas, legend_below, plot_seeds
 
 figure, ax = canvas()
-for (name, of_kind), colour in zip(curves.items(), (RED, GREEN, BLUE), strict=True):
+for (name, of_kind), colour in zip(curves.items(), (ORANGE, GREEN, BLUE), strict=True):
     plot_seeds(ax, np.arange(10, STEPS + 1), of_kind, name, colour)
 ax.axhline(0.1, color="grey", linestyle="--", linewidth=1)
 ax.set(xlabel="step", ylabel="loss, nats", yscale="log", title="1,024 facts in 16 domains, three seeds")
@@ -210,7 +210,7 @@ lesson.claims.decide("balancing-recovers", [balanced[:, :2].sum(1), 8 * balanced
 # %%
 figure, ax = canvas()
 means = np.array([load.mean(0) for load in loads.values()])
-for expert, colour in enumerate([RED] * 2 + ["#9ab7d3"] * 6):
+for expert, colour in enumerate([ORANGE] * 2 + ["#9ab7d3"] * 6):
     ax.barh(list(loads), means[:, expert], left=means[:, :expert].sum(1), color=colour, edgecolor="white")
 for row, losses in enumerate(ends.values()):
     ax.text(1.01, row, f"loss {losses.mean():.2f}", va="center", fontsize=8)
@@ -350,7 +350,7 @@ left.imshow(table / table.sum(1, keepdims=True), cmap="Greens", vmin=0, vmax=1, 
 left.set_yticks(range(5), ["vowel", "consonant", "capital", "space", "other"])
 left.set(xlabel="expert", xticks=range(8), title="Who gets what (one seed)")
 plot_seeds(right, list(read_with), zip(*read_with.values(), strict=True), "experts", GREEN, marker="o")
-right.axhline(dense_loss.mean(), color=RED, linestyle="--", label="dense")
+right.axhline(dense_loss.mean(), color=ORANGE, linestyle="--", label="dense")
 right.set(xlabel="experts read with (trained with 2)", ylabel="loss, nats", xticks=[1, 2, 8], title="Is more better?")
 right.legend(fontsize=8, frameon=False)
 print("saved", lesson.figure(figure, "experts"))

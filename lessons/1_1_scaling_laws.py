@@ -147,10 +147,10 @@ print(f"JAX {laws[1].round(4)} in {taken[1].min():.2f} s")
 lesson.claims.decide("twins-agree", np.abs(laws[1] / laws[0] - 1).max())
 
 # %%
-from minillm.course.plots import BLUE, GREEN, GREY, RED, canvas, plain_ticks, shades
+from minillm.course.plots import BLUE, GREEN, GREY, ORANGE, canvas, plain_ticks, shades
 
 figure, panels = canvas(2, 9, 3.8)
-for ax, (how, ended), colour in zip(panels, fits.items(), (BLUE, RED), strict=True):
+for ax, (how, ended), colour in zip(panels, fits.items(), (BLUE, ORANGE), strict=True):
     law, end = ended[0]
     stopped = end.x[:, 4] / (end.x[:, 3] + end.x[:, 4])
     ax.scatter(stopped, end.value * FACTOR[how], s=22, alpha=0.6, color=colour, label="where one of 72 starts stopped")
@@ -181,7 +181,7 @@ lesson.claims.decide("too-large", best / 1e9)
 
 figure, (left, right) = canvas(2, 10, 3.8)
 flops = np.logspace(18, 26, 100)
-left.plot(flops, kaplan_optimal_size(flops), color=RED, label="Kaplan et al. (no embeddings): C^0.73")
+left.plot(flops, kaplan_optimal_size(flops), color=ORANGE, label="Kaplan et al. (no embeddings): C^0.73")
 left.plot(flops, optimal_split(flops, HOFFMANN)[0], color=GREY, linestyle="--", label="Hoffmann et al., as printed")
 left.plot(flops, optimal_split(flops)[0], color=BLUE, label="Besiroglu et al., refitted")
 for name, x, y in (("GPT-3", GPT3_FLOPS, 175e9), ("Gopher", 5.76e23, 280e9), ("Chinchilla", 5.76e23, 70e9)):
@@ -291,13 +291,13 @@ figure, (left, right) = canvas(2, 10, 3.8)
 left.plot(walk_sizes, walk_losses - H, "o", color=GREY, markersize=4)
 if between:
     left.plot(walk_sizes, walk_law(walk_sizes) - H, color=BLUE, label="line through the five smaller sizes")
-    left.plot(walk_sizes[-1], predicted - H, "*", color=RED, markersize=13, label="predicted before training")
+    left.plot(walk_sizes[-1], predicted - H, "*", color=ORANGE, markersize=13, label="predicted before training")
 left.set(title="Walks on a graph: the entropy is known", ylabel="loss above the entropy, nats per token")
 fine = np.geomspace(text_sizes[0], text_sizes[-1], 100)
 right.plot(text_sizes, text_losses, "o", color=GREY, markersize=4)
 right.plot(fine, with_floor(fine), color=BLUE, label="with E, through five sizes")
 right.plot(fine, without(fine), color=GREEN, linestyle="--", label="without E, through five sizes")
-right.plot(text_sizes[-1], with_floor(text_sizes[-1]), "*", color=RED, markersize=13, label="predicted")
+right.plot(text_sizes[-1], with_floor(text_sizes[-1]), "*", color=ORANGE, markersize=13, label="predicted")
 right.set(title="Shakespeare by characters: E has to be fitted", ylabel="held-out loss, nats per character")
 for ax in (left, right):
     ax.set(xscale="log", yscale="log", xlabel="parameters, head included")

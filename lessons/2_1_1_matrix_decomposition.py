@@ -38,7 +38,7 @@ print("U S V^T", ((u * s) @ vt).round(4).tolist())
 # A^T A = [[25, 20], [20, 25]], whose eigenvalues are 45 and 5.
 
 # %%
-from minillm.course.plots import BLUE, GREY, RED, canvas
+from minillm.course.plots import BLUE, GREY, ORANGE, canvas
 
 angles = np.linspace(0, 2 * np.pi, 200)
 circle = np.stack([np.cos(angles), np.sin(angles)])
@@ -48,7 +48,7 @@ for ax, points, arrows, title in (
     (panels[1], matrix @ circle, (u * s).T, "A v1 = s1 u1 and A v2 = s2 u2"),
 ):
     ax.plot(*points, color=GREY)
-    for arrow, colour in zip(arrows, (BLUE, RED), strict=True):
+    for arrow, colour in zip(arrows, (BLUE, ORANGE), strict=True):
         ax.annotate("", arrow, (0, 0), arrowprops={"arrowstyle": "->", "color": colour, "lw": 2, "shrinkB": 0})
     ax.set_aspect("equal")
     ax.set_title(title, fontsize=9)

@@ -159,11 +159,11 @@ times = np.exp(np.log(d90[0] / d90[1]).mean())
 lesson.claims.decide("pretraining-helps", np.log(d90[0]), minus=np.log(d90[1]), measured=f"{times:.2f} times")
 
 # %%
-from minillm.course.plots import BLUE, GREY, RED, canvas, plot_seeds
+from minillm.course.plots import BLUE, GREY, ORANGE, canvas, plot_seeds
 
 figure, ax = canvas()
 plot_seeds(ax, DIMENSIONS, scores[0], "from a random start", BLUE, marker=".")
-plot_seeds(ax, DIMENSIONS, scores[1], "from a network that knows mirrored digits", RED, marker=".")
+plot_seeds(ax, DIMENSIONS, scores[1], "from a network that knows mirrored digits", ORANGE, marker=".")
 ax.axhline(full, color=GREY, lw=1)
 ax.axhline(0.9 * full, color=GREY, lw=1, ls="--")
 ax.text(DIMENSIONS[0], full, "whole network", va="bottom", fontsize=8, color=GREY)

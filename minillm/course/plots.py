@@ -1,4 +1,4 @@
-"""Figures that lessons share: one canvas, four colours, one line a seed.
+"""Figures that lessons share: one canvas, six colours that colour-blind people tell apart, one line a seed.
 
 A figure is made without `pyplot`: it needs no screen and no backend, and is gone with its last name. `lesson.figure`
 saves it, and shows it in a notebook.
@@ -11,7 +11,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-BLUE, RED, GREEN, GREY = "#4878a8", "#b03a2e", "#3a7d44", "#777777"
+# The palette of Okabe and Ito (Color Universal Design, 2008), without its yellow, which is pale on white.
+BLUE, ORANGE, GREEN, PINK, AMBER, GREY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#777777"
+PALETTE = (BLUE, ORANGE, GREEN, PINK, AMBER, GREY)
 
 
 def canvas(columns: int = 1, width: float = 6.0, height: float = 3.6, **options: Any) -> tuple["Figure", Any]:
@@ -25,6 +27,7 @@ def canvas(columns: int = 1, width: float = 6.0, height: float = 3.6, **options:
     axes = figure.subplots(1, columns, squeeze=False, **options)[0]
     for ax in axes:
         ax.spines[["top", "right"]].set_visible(False)
+        ax.set_prop_cycle(color=PALETTE)
     return figure, axes[0] if columns == 1 else axes
 
 

@@ -80,7 +80,10 @@ def test_a_measurement_is_decided_printed_and_written(claims, tmp_path, capsys):
 
 def test_a_failed_precondition_leaves_the_claim_open(claims, capsys):
     claims.decide("better", [11.0, 12.0, 13.0], learns=True, inside=False)
-    assert capsys.readouterr().out == "better: 12 nats [9.52, 14.5], p 0.0023: undecided; not so: the best rate is inside\n"
+    assert (
+        capsys.readouterr().out
+        == "better: 12 nats [9.52, 14.5], p 0.0023: undecided; not so: the best rate is inside\n"
+    )
 
 
 def test_nothing_need_be_measured_where_a_precondition_failed(claims, capsys):

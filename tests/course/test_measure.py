@@ -16,7 +16,7 @@ from minillm.course.measure import (
     seconds,
     steps_to,
 )
-from minillm.course.plots import RED, canvas, legend_below, plot_seeds
+from minillm.course.plots import ORANGE, canvas, legend_below, plot_seeds
 from minillm.errors import InputError
 
 
@@ -66,10 +66,10 @@ def test_a_canvas_is_one_axes_or_a_row_of_them():
 
 def test_seeds_share_a_colour_and_one_entry_of_the_legend():
     figure, ax = canvas()
-    plot_seeds(ax, [1, 2], np.arange(6).reshape(3, 2), "three seeds", RED, linestyle="--")
+    plot_seeds(ax, [1, 2], np.arange(6).reshape(3, 2), "three seeds", ORANGE, linestyle="--")
     legend_below(figure)
     assert [list(line.get_ydata()) for line in ax.lines] == [[0, 1], [2, 3], [4, 5]]
-    assert {line.get_color() for line in ax.lines} == {RED}
+    assert {line.get_color() for line in ax.lines} == {ORANGE}
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["three seeds"]
 
 
