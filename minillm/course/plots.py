@@ -7,6 +7,10 @@ saves it, and shows it in a notebook.
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from minillm.course.statistics import mean_interval
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -45,10 +49,11 @@ def legend_below(figure: "Figure", columns: int = 2, of: "Axes | None" = None) -
 
 def plain_ticks(ax: "Axes") -> None:
     """For short logarithmic axes: losses as they are, sizes and tokens in thousands, and few of them."""
-    from matplotlib.ticker import LogLocator, NullFormatter
+    from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, NullLocator
 
-    ax.yaxis.set_major_formatter("{x:.2f}")
-    ax.yaxis.set_minor_formatter("{x:.2f}")
+    ax.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
+    ax.yaxis.set_major_formatter("{x:g}")
+    ax.yaxis.set_minor_locator(NullLocator())
     ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     ax.xaxis.set_major_formatter(lambda x, _: f"{x / 1000:g}k")
     ax.xaxis.set_minor_formatter(NullFormatter())
@@ -59,3 +64,12 @@ def shades(count: int) -> Any:
     import matplotlib as mpl
 
     return mpl.colormaps["viridis"]([0.9 * index / max(count - 1, 1) for index in range(count)])
+
+
+def plot_means(ax: "Axes", x: Any, values: Any, label: str, colour: str, **style: Any) -> None:
+    """Means over the last axis, the runs, with bars that reach over their 95 % intervals (Student's t)."""
+    intervals = [mean_interval(np.asarray(row, float), 0.95) for row in values]
+    means = np.array([interval.estimate for interval in intervals])
+    bars = [means - [i.low for i in intervals], [i.high for i in intervals] - means]
+    settings = {"fmt": "o", "markersize": 4, "capsize": 2, "linewidth": 1.2, "elinewidth": 1, **style}
+    ax.errorbar(x, means, yerr=bars, color=colour, label=label, **settings)

@@ -7,6 +7,7 @@ the next one. No model can have a loss below H nats a token, and one that knows 
 show on such walks too, although nothing in them follows a power law [Barkeshli2026].
 """
 
+import math
 from typing import Any
 
 import numpy as np
@@ -70,6 +71,16 @@ def entropy_rate(graph: Adjacency) -> float:
     if not degrees.all():
         raise InputError("The graph has a node without neighbours, and a walk would end there; join it.")
     return float(visiting_shares(graph) @ np.log(degrees))
+
+
+def graph_bits(graph: Adjacency) -> float:
+    """The bits that it takes to say which graph it is, of all that have as many nodes and edges.
+
+    >>> round(graph_bits(np.roll(np.eye(4, dtype=bool), 1, 1) | np.roll(np.eye(4, dtype=bool), -1, 1)), 3)
+    3.907
+    """
+    pairs, edges = math.comb(len(graph), 2), int(graph.sum()) // 2
+    return math.log2(math.comb(pairs, edges))
 
 
 def random_walks(

@@ -167,3 +167,15 @@ def isoflop_minimum(sizes: Points, losses: Points) -> float:
             "measure more sizes, or with less noise."
         )
     return float(np.exp(lowest))
+
+
+def skill(predicted: Any, naive: Any, measured: Any) -> Any:
+    """How much of a naive forecast's error a prediction removes: 1 is perfect, 0 no better, below 0 worse.
+
+    Errors are those of log L, summed over the last axis where there are several losses to predict.
+
+    >>> round(float(skill(np.array([1.1]), np.array([1.21]), np.array([1.0]))), 6)  # half of the logarithm's error
+    0.5
+    """
+    errors = [np.abs(np.log(guess) - np.log(measured)).sum(-1) for guess in (predicted, naive)]
+    return 1 - errors[0] / errors[1]

@@ -32,6 +32,7 @@ ALONE = {
     "minimise": "takes a function of its own side; tests/learning/test_scaling_laws.py holds each to a known minimum",
     "fit_chinchilla": "a descent of many steps, whose last may differ; tests/learning/test_scaling_laws.py holds both",
     "fit_power_law": "a line through a handful of points: nothing to compile",
+    "skill": "a ratio of two errors",
     "isoflop_minimum": "a parabola, and an error where it has no minimum",
 }
 

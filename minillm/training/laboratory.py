@@ -83,6 +83,19 @@ def losses_of(
     return losses.T
 
 
+def memorised_bits(width: int, seed: int, steps: int, lines: int, letters: int) -> float:
+    """The bits of random text that a model of this width holds after reading the same lines again and again.
+
+    At first each letter costs log2(letters) bits; what the loss has fallen by, over all of them, is remembered.
+    """
+    rng, model = np.random.default_rng(seed), small_model(letters, width)
+    text = rng.integers(0, letters, (lines, LENGTH + 1)).astype(np.int32)
+    order = np.concatenate([rng.permutation(lines) for _ in range(-(-steps * BATCH // lines))])[: steps * BATCH]
+    rows = text[order].reshape(steps, BATCH, LENGTH + 1)
+    state, _ = train_small(model, rows, rates(steps, width), seed, init_scale=init_scale(width))
+    return float((np.log(letters) - evaluate_small(model, state.params, text)).sum() / np.log(2))
+
+
 @dataclass(frozen=True)
 class Characters:
     """Shakespeare's plays by characters: eight tenths to train on, one to test on, and the last for choices."""

@@ -16,7 +16,7 @@ from minillm.course.measure import (
     seconds,
     steps_to,
 )
-from minillm.course.plots import ORANGE, canvas, legend_below, plot_seeds
+from minillm.course.plots import ORANGE, canvas, legend_below, plot_means, plot_seeds
 from minillm.errors import InputError
 
 
@@ -71,6 +71,17 @@ def test_seeds_share_a_colour_and_one_entry_of_the_legend():
     assert [list(line.get_ydata()) for line in ax.lines] == [[0, 1], [2, 3], [4, 5]]
     assert {line.get_color() for line in ax.lines} == {ORANGE}
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["three seeds"]
+
+
+def test_means_have_bars_over_their_intervals():
+    _, ax = canvas()
+    plot_means(ax, [1, 2], [[1.0, 2.0, 3.0], [5.0, 5.0, 5.0]], "three runs", ORANGE)
+    [bars] = ax.containers
+    # 2 +- 4.3027 / sqrt(3); runs that agree have no interval
+    np.testing.assert_allclose(
+        [end[1] for end in bars.lines[2][0].get_segments()[0]], [2 - 2.4841, 2 + 2.4841], atol=1e-3
+    )
+    np.testing.assert_allclose(bars.lines[0].get_ydata(), [2, 5])
 
 
 def test_mutual_information_by_hand():

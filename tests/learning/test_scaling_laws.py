@@ -13,7 +13,8 @@ from minillm.errors import InputError
 from minillm.learning import scaling_fit_jax as fast_fit
 from minillm.learning import scaling_laws_jax as fast_laws
 from minillm.learning.huber import huber_objective
-from minillm.learning.scaling_fit import STARTS, fit_chinchilla, fit_power_law, isoflop_minimum, minimise
+from minillm.learning.kaplan_fit import KaplanLaw, fit_kaplan
+from minillm.learning.scaling_fit import STARTS, fit_chinchilla, fit_power_law, isoflop_minimum, minimise, skill
 from minillm.learning.scaling_laws import (
     BESIROGLU,
     HOFFMANN,
@@ -221,6 +222,25 @@ def test_a_power_law_is_recovered_with_and_without_its_floor(exponent, floor, sc
     found = fit_power_law(x, losses, None)
     np.testing.assert_allclose(found(x), losses, rtol=1e-3)
     assert fit_power_law(x, losses).exponent < exponent  # a floor that is not seen makes the slope look flatter
+
+
+def test_skill_by_hand():
+    # the naive forecast errs by ln 4 + ln 2 = 3 ln 2, the prediction by ln 2 + 0: a third of it is left
+    assert skill(np.array([2.0, 1]), np.array([4.0, 2]), np.array([1.0, 1])) == pytest.approx(2 / 3)
+    each = skill(np.array([[2.0], [1.0], [4.0]]), np.full((3, 1), 2.0), np.ones((3, 1)))
+    np.testing.assert_allclose(each, [0, 1, -1], atol=1e-12)  # as bad, perfect, twice as bad
+
+
+def test_kaplans_law_is_fitted_and_agrees_with_its_formula():
+    sizes, tokens = np.repeat(np.logspace(3, 6, 4), 4), np.tile(np.logspace(4, 7, 4), 4)
+    published = KaplanLaw(np.log(6.4e13), np.log(1.8e13), 0.076, 0.103)
+    np.testing.assert_allclose(published(sizes, tokens), kaplan_loss(sizes, tokens), rtol=1e-12)
+    noise = np.exp(0.001 * np.random.default_rng(0).standard_normal(16))
+    fitted = fit_kaplan(sizes, tokens, published(sizes, tokens) * noise)
+    np.testing.assert_allclose(fitted[2:], published[2:], rtol=0.02)
+    np.testing.assert_allclose(fitted(1e7, 1e8), published(1e7, 1e8), rtol=0.005)  # beyond what was fitted
+    with pytest.raises(InputError, match="at least 4 runs"):
+        fit_kaplan(np.ones(3), np.ones(3), np.ones(3))
 
 
 def test_isoflop_by_hand():

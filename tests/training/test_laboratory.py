@@ -6,7 +6,7 @@ import pytest
 
 from minillm.errors import DownloadError
 from minillm.parameters import decays
-from minillm.training.laboratory import Characters, Job, init_scale, losses_of, rates, small_model
+from minillm.training.laboratory import Characters, Job, init_scale, losses_of, memorised_bits, rates, small_model
 from minillm.training.sweep import evaluate_small
 from minillm.transformer.transformer import init_params
 
@@ -45,3 +45,8 @@ def test_losses_stand_in_the_order_of_the_jobs():
     expected = [evaluate_small(small_model(7, 4, layers=1), scaled, part).mean() for part in rows]
     np.testing.assert_allclose(losses[:, 2], expected, rtol=1e-5)  # a learning rate of 0 changes nothing
     assert len({*losses[0]}) == 3
+
+
+def test_a_line_read_often_is_remembered_and_none_is_without_training():
+    assert memorised_bits(8, 0, steps=60, lines=2, letters=7) > 20  # of 2 * 32 * log2(7) = 180 bits
+    assert memorised_bits(8, 0, steps=2, lines=2, letters=7) < 20
