@@ -73,3 +73,31 @@ def plot_means(ax: "Axes", x: Any, values: Any, label: str, colour: str, **style
     bars = [means - [i.low for i in intervals], [i.high for i in intervals] - means]
     settings = {"fmt": "o", "markersize": 4, "capsize": 2, "linewidth": 1.2, "elinewidth": 1, **style}
     ax.errorbar(x, means, yerr=bars, color=colour, label=label, **settings)
+
+
+def dial(ax: "Axes", seen: float, hands: Iterable[tuple[float, str]]) -> None:
+    """A clock face without numbers: shaded are the angles from 0 to `seen` (radians), and each hand has a colour."""
+    sweep = np.linspace(0, min(seen, 2 * np.pi), 100)
+    ax.fill([0, *np.sin(sweep)], [0, *np.cos(sweep)], color=GREY, alpha=0.3, linewidth=0)
+    circle = np.linspace(0, 2 * np.pi, 100)
+    ax.plot(np.sin(circle), np.cos(circle), color=GREY, linewidth=1)
+    for angle, colour in hands:
+        ax.plot([0, np.sin(angle)], [0, np.cos(angle)], color=colour, linewidth=2.5, solid_capstyle="round")
+    ax.set_aspect("equal")
+    ax.axis("off")
+
+
+def weights_map(ax: "Axes", weights: Any, labels: Iterable[str]) -> None:
+    """A head's attention weights: a row for each token that looks, a column for each that is looked at."""
+    names = list(labels)
+    ax.imshow(weights, cmap="Blues", vmin=0, vmax=1)
+    ax.set_xticks(range(len(names)), names, rotation=90, fontsize=7)
+    ax.set_yticks(range(len(names)), names, fontsize=7)
+
+
+def plot_band(ax: "Axes", x: Any, values: Any, label: str, colour: str, style: str = "-") -> None:
+    """Means over the last axis, the runs, as a line, and their 95 % intervals (Student's t) as a band around it."""
+    intervals = [mean_interval(np.asarray(row, float), 0.95) for row in values]
+    ax.plot(x, [interval.estimate for interval in intervals], style, color=colour, label=label, linewidth=1.2)
+    low, high = ([getattr(interval, end) for interval in intervals] for end in ("low", "high"))
+    ax.fill_between(x, low, high, color=colour, alpha=0.2, linewidth=0)

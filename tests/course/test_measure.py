@@ -16,7 +16,7 @@ from minillm.course.measure import (
     seconds,
     steps_to,
 )
-from minillm.course.plots import ORANGE, canvas, legend_below, plot_means, plot_seeds
+from minillm.course.plots import ORANGE, canvas, dial, legend_below, plot_band, plot_means, plot_seeds, weights_map
 from minillm.errors import InputError
 
 
@@ -109,3 +109,28 @@ def test_a_running_mean_begins_with_a_whole_span():
 def test_a_running_mean_needs_a_whole_span(values, span):
     with pytest.raises(InputError, match="span or more values"):
         running_mean(values, span)
+
+
+def test_a_dial_shades_what_was_seen_and_draws_its_hands():
+    _, ax = canvas()
+    dial(ax, np.pi / 2, [(np.pi, ORANGE)])
+    [shaded] = ax.patches
+    assert shaded.get_xy()[:, 0].max() == pytest.approx(1) and shaded.get_xy()[:, 1].min() >= -1e-9
+    hand = ax.lines[-1]
+    assert hand.get_color() == ORANGE and hand.get_xydata()[1] == pytest.approx([0, -1], abs=1e-9)
+
+
+def test_a_map_of_weights_names_both_axes():
+    _, ax = canvas()
+    weights_map(ax, np.eye(2), ["a", "b"])
+    assert [text.get_text() for text in ax.get_xticklabels()] == ["a", "b"]
+    assert ax.images[0].get_array().tolist() == [[1, 0], [0, 1]]
+
+
+def test_a_mean_has_a_band_of_its_interval():
+    _, ax = canvas()
+    plot_band(ax, [0, 1], [[1.0, 2.0, 3.0], [5.0, 5.0, 5.0]], "runs", ORANGE)
+    assert ax.lines[0].get_ydata().tolist() == [2, 5]
+    band = ax.collections[0].get_paths()[0].vertices[:, 1]
+    # at x = 0: 2 +- 4.3027 * 1 / sqrt(3); at x = 1 the runs agree
+    assert (band.min(), band.max()) == pytest.approx((-0.4841, 5), abs=1e-3)
