@@ -22,6 +22,10 @@ RECALLS = (
     Recall("My favourite fruit is the mango.", "What is my favourite fruit?", "Your favourite fruit is the", " mango"),
     Recall("I was born in October.", "In which month was I born?", "You were born in", " October"),
     Recall("I play the cello.", "Which instrument do I play?", "You play the", " cello"),
+    Recall("My cat's name is Pepper.", "What is my cat's name?", "Your cat's name is", " Pepper"),
+    Recall("My favourite colour is violet.", "What is my favourite colour?", "Your favourite colour is", " violet"),
+    Recall("I work as a baker.", "What do I work as?", "You work as a", " baker"),
+    Recall("I keep bees in my garden.", "Which animals do I keep?", "You keep", " bees"),
 )
 SMALL_TALK = (
     (

@@ -11,6 +11,12 @@ from pathlib import Path
 from minillm.data.fetch import MOVIE_REVIEWS, fetch
 from minillm.errors import DownloadError
 
+# What one may like or hate.
+THINGS = (
+    *("Pizza", "rain", "Mondays", "cats", "winter", "jazz", "spinach", "long walks", "my job", "this song", "the sea"),
+    *("crowds", "early mornings", "chess", "soup", "trains", "football", "old films", "onions", "snow", "museums"),
+    *("math", "garlic", "traffic"),
+)
 CLEAR = 0.5  # below this a mean rating says little: people disagreed, or felt nothing
 
 
