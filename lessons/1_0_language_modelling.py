@@ -20,7 +20,7 @@
 import numpy as np
 
 from minillm.course import Lesson
-from minillm.course.plots import BLUE, GREY, ORANGE, canvas, legend_below, plot_mean
+from minillm.course.plots import BLUE, GREY, ORANGE, canvas, legend_below, plot_means
 from minillm.layers.softmax import softmax
 from minillm.models.language_model import load_model
 
@@ -346,7 +346,7 @@ def train(job):
     small, rows = small_model(letters.vocab_size, width), letters.rows(STEPS, seed, times)
     state, _ = train_small(small, rows, rates(STEPS, width), seed, init_scale=init_scale(width))
     read = rows.reshape(-1, rows.shape[-1])[: STEPS * BATCH // TIMES]
-    return [float(evaluate_small(small, state.params, some).mean()) for some in (read, letters.held_out)]
+    return [float(evaluate_small(small, state.params, some).mean()) for some in (read, letters.test)]
 
 
 losses = np.array(side_by_side(train, [(w, times, seed) for w in WIDTHS for times in (1, TIMES) for seed in SEEDS]))
@@ -362,8 +362,8 @@ lesson.claims.decide("data-counts", losses[2, 1, :, 1], minus=losses[0, 0, :, 1]
 figure, panels = canvas(2, 8, 3.4, sharey=True)
 for panel, text, title in zip(panels, (0, 1), ("New text: no gap", "Repeated text: the gap grows"), strict=True):
     for column, label, colour, mark in ((0, "text that was read", BLUE, "o-"), (1, "unseen text", ORANGE, "s--")):
-        plot_mean(panel, WIDTHS, losses[:, text, :, column].T, label, colour, mark)
-    panel.set(xlabel="width of the model (band: 95 % interval)", title=title, xticks=WIDTHS)
+        plot_means(panel, WIDTHS, losses[:, text, :, column], label, colour, fmt=mark)
+    panel.set(xlabel="width of the model (bars: 95 % intervals)", title=title, xticks=WIDTHS)
 panels[0].set_ylabel("loss, nats per character")
 legend_below(figure, 2, of=panels[0])
 print("saved", lesson.figure(figure, "parameters"))

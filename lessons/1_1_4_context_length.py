@@ -243,7 +243,7 @@ free_memory()
 # which is best beyond 64: the model as it was, interpolated, or one that starts anew every 64?
 
 # %%
-from minillm.course.plots import AMBER, plot_mean
+from minillm.course.plots import AMBER, plot_band
 from minillm.data.batches import Validation, stacked
 from minillm.data.tokenisation import encode, make_tokenizer
 
@@ -293,7 +293,7 @@ colours = ([GREY, ORANGE, AMBER, GREEN, BLUE], [GREY, GREEN, ORANGE, AMBER, BLUE
 for axes, names, some, title in zip(panels, shown, colours, ("As trained at 64", "After 60 more steps"), strict=True):
     for name, colour in zip(names, some, strict=True):
         pieces = curve[name].reshape(len(SEEDS), -1, 16).mean(2)  # sixteen positions together
-        plot_mean(axes, np.arange(8, 256, 16), pieces, name, colour, "-")
+        plot_band(axes, np.arange(8, 256, 16), pieces.T, name, colour)
     axes.axvline(64, color=GREY, linestyle="--", linewidth=1)
     axes.set(xlabel="position (dashed: the trained length)", title=title)
     axes.legend(frameon=False, fontsize=7)
