@@ -13,8 +13,8 @@
 # A language model gives every possible next token a probability. (A token is a word or a piece of one.) To write, it
 # takes one token, appends it to the text, and guesses again. This loop is all that a chat program does.
 #
-# Here is a real model at work: SmolLM2 with 135 million parameters [Allal2025]. **Predict:** after "The capital of
-# France is", which token comes first, and how sure is the model?
+# Here is a real model at work: SmolLM2 with 135 million parameters [Allal2025]. **Predict:** after "Once upon a time
+# there was", which token comes first, and how sure is the model?
 
 # %%
 import numpy as np
@@ -29,7 +29,7 @@ by_numpy = load_model(backend="numpy")
 tokenizer, config = by_numpy.tokenizer, by_numpy.config
 
 figure, panels = canvas(4, 11, 2.9)
-ids = tokenizer.encode("The capital of France is")
+ids = tokenizer.encode("Once upon a time there was")
 for panel in panels:
     after = softmax(by_numpy.logits(ids)[-1].astype(np.float64))
     top = np.argsort(-after)[:5]
