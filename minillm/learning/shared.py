@@ -89,7 +89,9 @@ def check_budget(flops: Any) -> None:
 Five = Float[Any, "*starts five"]  # log E, log A, log B, alpha, beta
 Points = Float[Any, "points"]
 
-# Some of Hoffmann's 4,500 starts.
+# Hoffmann's 4,500 starts (log E, log A, log B, alpha, beta), and some that are enough for a good optimiser.
+_LOGS, _EXPONENTS = np.arange(0.0, 26.0, 5.0), np.arange(0.0, 2.1, 0.5)
+HOFFMANN_STARTS = np.array(list(product(np.arange(-1.0, 1.1, 0.5), _LOGS, _LOGS, _EXPONENTS, _EXPONENTS)))
 STARTS = np.array(list(product((-0.5, 0.5), (5.0, 10.0, 15.0), (5.0, 10.0, 15.0), (0.5, 1.0), (0.5, 1.0))))
 GRADIENT_TOLERANCE = 1e-5  # the largest slope at which a start counts as arrived, as in SciPy's L-BFGS-B
 VALUE_TOLERANCE = 2.2e-9  # or the smallest gain of a step that is worth another, likewise
