@@ -39,8 +39,7 @@ for panel in panels:
     panel.title.set_fontsize(9)
     ids = [*ids, int(top[0])]
 figure.suptitle("Guess, append the likeliest token (orange), guess again", fontsize=11)
-print("saved", lesson.figure(figure, "loop"))
-print(tokenizer.decode(ids))
+print("saved", lesson.figure(figure, "loop"), "\n" + tokenizer.decode(ids))
 
 # %% [markdown]
 # Probabilities multiply, so a model that knows those of each next token knows the probability of every text:
@@ -82,12 +81,11 @@ print(f"the twin: log P = {float(jax_token_log_probabilities(logits, sentence).s
 # numbers is the embedding: one vector for each token of the vocabulary.
 
 # %%
-from minillm.course.measure import num_bytes
+from minillm.course.measure import free_memory, num_bytes
 
 by_jax = load_model(backend="jax", device=lesson.options.device)
 model = by_numpy if lesson.options.backend == "numpy" else by_jax
-print(f"{config.num_parameters:,} parameters: {config.num_layers} layers of width {config.model_dim},")
-print(f"{config.vocab_size:,} tokens, a context of {config.context_length:,}. JAX computes on the {by_jax.device}.")
+print(f"{config.num_parameters:,} parameters, {config.vocab_size:,} tokens; JAX computes on the {by_jax.device}.")
 without = {name: part for name, part in by_numpy.params.items() if name != "embedding"}
 numbers = (num_bytes(by_numpy.params) - num_bytes(without)) // 4  # of four bytes each
 lesson.claims.decide("embedding", numbers - config.vocab_size * config.model_dim)
@@ -203,6 +201,7 @@ ax.axvline(threshold, color="black", linewidth=1, linestyle="--", label="thresho
 ax.set(xlabel="log-odds of positive, nats", ylabel="sentences", title="Two heaps that overlap: where to cut?")
 legend_below(figure)
 print("saved", lesson.figure(figure, "sentiment"))
+free_memory()
 
 # %% [markdown]
 # ## Answers of unequal length
@@ -284,6 +283,7 @@ for column, (name, colour, mark) in enumerate(zip(kinds, (BLUE, ORANGE, GREY), "
 ax.set(xlabel="raised by the article, nats", ylabel="article", title="An article raises its topic, true or false")
 legend_below(figure, 3)
 print("saved", lesson.figure(figure, "summaries"))
+free_memory()
 
 # %% [markdown]
 # ## Predicting is compressing
@@ -336,7 +336,7 @@ lesson.claims.decide("weights", SMOLLM2.size / len("".join(drama).encode("utf-8"
 from minillm.training.laboratory import BATCH, Characters, init_scale, rates, small_model
 from minillm.training.sweep import evaluate_small, side_by_side, train_small
 
-WIDTHS, SEEDS, STEPS, TIMES = (12, 24, 48), range(5), 120 if lesson.options.fast else 320, 40
+WIDTHS, SEEDS, STEPS, TIMES = (12, 24, 48), range(6), 120 if lesson.options.fast else 320, 40
 letters = Characters()
 
 
@@ -360,7 +360,7 @@ lesson.claims.decide("over-fits-less", {name: some[1, :, 1] - some[1, :, 0] for 
 lesson.claims.decide("data-counts", losses[2, 1, :, 1], minus=losses[0, 0, :, 1])
 
 figure, panels = canvas(2, 8, 3.4, sharey=True)
-for panel, text, title in zip(panels, (0, 1), ("New text: no gap", "Repeated text: the gap grows"), strict=True):
+for panel, text, title in zip(panels, (0, 1), ("New text: hardly a gap", "Repeated text: the gap grows"), strict=True):
     for column, label, colour, mark in ((0, "text that was read", BLUE, "o-"), (1, "unseen text", ORANGE, "s--")):
         plot_means(panel, WIDTHS, losses[:, text, :, column], label, colour, fmt=mark)
     panel.set(xlabel="width of the model (bars: 95 % intervals)", title=title, xticks=WIDTHS)
