@@ -115,9 +115,7 @@ print(f"exponents {size_exponent:.3f}, {data_exponent:.3f}; forecast {forecasts.
 print(f"measured {stopped[corner].mean():.3f}, naive {fitted.min(0).mean():.3f}")
 lesson.claims.decide("data-line", skill(forecasts[:, None], fitted.min(0)[:, None], stopped[corner][:, None]))
 lesson.claims.decide("over-fitting", {str(epochs): gap[MIDDLE, place] for place, epochs in enumerate(EPOCHS)})
-lesson.claims.decide(
-    "over-fits-with-size", {str(width): above for width, above in zip(WIDTHS, gap[:, FEW], strict=True)}
-)
+lesson.claims.decide("over-fits-with-size", {str(width): gap[place, FEW] for place, width in enumerate(WIDTHS)})
 lesson.claims.decide("size-helps-still", stopped[-1, FEW], minus=stopped[0, FEW])
 
 # %%
@@ -291,10 +289,7 @@ for losses, budget, colour in zip(isoflop[0], BUDGETS, (AMBER, GREEN, BLUE, ORAN
     plot_means(panels[0], tried[budget], losses, f"{budget:.1e} FLOP", colour)
     grid = np.geomspace(tried[budget][0], tried[budget][-1], 100)
     panels[0].plot(grid, np.polyval(np.polyfit(np.log(tried[budget]), losses.mean(1), 2), np.log(grid)), color=colour)
-    flat = 6 * tried[budget] * [steps_for(budget, w) * BATCH * LENGTH for w in BUDGETS[budget]]
-    panels[1].plot(
-        np.repeat(flat, len(SEEDS)), isoflop[1][list(BUDGETS).index(budget)].ravel(), ".", color=GREY, alpha=0.4
-    )
+    panels[1].plot(np.full(losses.shape, budget), isoflop[1][list(BUDGETS).index(budget)], ".", color=GREY, alpha=0.4)
 panels[0].set(xscale="log", xlabel="weights, head included", ylabel="validation loss, nats per character")
 panels[0].set_title("The same budget, different sizes")
 points = (
@@ -305,9 +300,7 @@ for ax, (x, losses, name, what) in zip(panels[1:], (*points, (sizes, last[:, 0],
     law = fit_power_law(x, losses.mean(1))
     plot_means(ax, x, losses, "mean, 95 % interval", BLUE)
     ax.plot(x, law(x), color=BLUE, label=f"power law, exponent {law.exponent:.3f}")
-    ax.set(
-        xscale="log", yscale="log", xlabel=name, ylabel="test loss, nats per character", title=f"Loss against {what}"
-    )
+    ax.set(xscale="log", yscale="log", xlabel=name, title=f"Test loss against {what}")
     plain_ticks(ax)
 panels[1].xaxis.set_major_formatter(lambda x, _: f"{x:.0e}")
 for ax in panels:
@@ -361,11 +354,11 @@ lesson.claims.decide("horizon", ends["cut off"], minus=ends["matched"])
 
 # %%
 figure, (left, middle, right) = canvas(3, 14, 4.2)
-names = sorted(worth, key=lambda name: worth[name].mean())
+names = sorted((name for name in worth if worth[name].mean() < 4), key=lambda name: worth[name].mean())
 for place, name in enumerate(names):
     plot_means(left, [place], [worth[name]], name, BLUE)
 left.set_xticks(range(len(names)), names, rotation=60, ha="right", fontsize=8)
-left.set(ylabel="test loss, nats per character", title="What the same model learns from other text")
+left.set(ylabel="test loss, nats per character", title="One model, other texts (lower is better)")
 series = (
     (sizes, last[:, 0], "two blocks, a rate for each size", BLUE, "-"),
     (shallow_sizes, shallow, "one block", GREEN, "-"),
@@ -391,7 +384,7 @@ print("saved", lesson.figure(figure, "worth"))
 # ## From reference to twin
 #
 # The formulas are the same lines in NumPy and in JAX (`minillm/learning/scaling_laws.py` and `scaling_laws_jax.py`).
-# What differs is the training: some three hundred small models, each a program compiled once for its size.
+# What differs is the training: some 260 small models, each a program compiled once for its size.
 #
 # ## Questions
 #
