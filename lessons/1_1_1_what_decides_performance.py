@@ -203,7 +203,7 @@ lesson.claims.decide("four-epochs", (worth["a 4th, 4 times"] - worth["all, fresh
 lesson.claims.decide("more-epochs", worth["a quarter"], minus=worth["a 4th, 4 times"])
 lesson.claims.decide("many-epochs", worth["a 64th, 64 times"], minus=worth["all, fresh"])
 lesson.claims.decide("quality", worth["all, 3 in 10 wrong"], minus=worth["a quarter"])
-lesson.claims.decide("tokens-differ", worth["an eighth, the easiest"], minus=worth["an eighth, by chance"])
+lesson.claims.decide("tokens-differ", worth["an eighth, the hardest"], minus=worth["an eighth, by chance"])
 
 # %% [markdown]
 # ## IsoFLOP: the same budget, different sizes
