@@ -127,7 +127,13 @@ ALONE = {
     "ungroup_heads": "a layout of heads; held through scaled_dot_product_attention",
     **{
         f"fast.{name}": "a fast form; tests/attention/test_fast_attention.py holds it to the plain twin"
-        for name in ("causal.causal_attention", "choose.attend", "flash.flash_blocks", "prefix.prefix_attention")
+        for name in (
+            "causal.causal_attention",
+            "choose.attend",
+            "flash.flash_blocks",
+            "flash.one_head",
+            "prefix.prefix_attention",
+        )
     },
     "fast.device.by_device": "chooses among others' kernels; tests/attention/test_device_attention.py holds them",
     "fast.device.device_kernels": "chooses among others' kernels; tests/attention/test_device_attention.py holds them",

@@ -208,15 +208,15 @@ def test_not_a_number_stays_where_it_is_seen():
 @pytest.mark.parametrize("scale", [1, 1000])
 def test_all_heads_at_once_are_the_heads_one_by_one(scale):
     """What a GPU or TPU runs. One head too large brings all to be computed again; without one, none is."""
-    how = flash._How(True, None, 4, 0)
-    grid = flash._Grid(8, 8, 2, how, None, 4, "heads")
+    how = flash.Program(True, None, 4, 0)
+    grid = flash.Grid(8, 8, 2, how, None, 4, "heads")
     heads = scale * normal(0, 3, 8, 2, 4), normal(1, 3, 8, 4), normal(2, 3, 8, 4)
-    at_once = jax.vmap(partial(flash._forward, grid), axis_name="heads")
+    at_once = jax.vmap(partial(flash.one_head, grid), axis_name="heads")
     assert "cond[" in str(jax.make_jaxpr(at_once)(*heads))  # and not both branches for every head
-    alone = flash._Grid(8, 8, 2, how, None, 4)
+    alone = flash.Grid(8, 8, 2, how, None, 4)
     for got, *expected in zip(
         jax.tree.leaves(at_once(*heads)),
-        *(jax.tree.leaves(flash._forward(alone, *head)) for head in zip(*heads, strict=True)),
+        *(jax.tree.leaves(flash.one_head(alone, *head)) for head in zip(*heads, strict=True)),
         strict=True,
     ):
         np.testing.assert_allclose(got, np.stack(expected), rtol=2e-5, atol=1e-6)

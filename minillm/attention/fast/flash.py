@@ -49,11 +49,11 @@ def flash_blocks(
     queries = jnp.moveaxis(query.reshape(*query.shape[:-2], K, N // K, H), -3, -4).reshape(-1, T, N // K, H)
     keys, values = (jnp.moveaxis(x, -3, -2).reshape(-1, S, H) for x in (key, value))
     known = S - T if start is None else start if isinstance(start, int) else None
-    out = _flash(queries, keys, values, None if known is not None else start, _How(causal, window, block, known))
+    out = _flash(queries, keys, values, None if known is not None else start, Program(causal, window, block, known))
     return jnp.moveaxis(out.reshape(*query.shape[:-3], K, T, N // K, H), -4, -3).reshape(query.shape)
 
 
-class _How(NamedTuple):
+class Program(NamedTuple):
     """What is known before the program runs; `start` is None where it is traced."""
 
     causal: bool
@@ -63,16 +63,16 @@ class _How(NamedTuple):
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(4,))
-def _flash(queries: Grouped, keys: Any, values: Any, start: Any, how: _How) -> Grouped:
+def _flash(queries: Grouped, keys: Any, values: Any, start: Any, how: Program) -> Grouped:
     return _flash_forward(queries, keys, values, start, how)[0]
 
 
-def _flash_forward(queries: Grouped, keys: Any, values: Any, start: Any, how: _How) -> Any:
-    out, log_sum = _each_head(_forward, how, start, queries, keys, values)
+def _flash_forward(queries: Grouped, keys: Any, values: Any, start: Any, how: Program) -> Any:
+    out, log_sum = _each_head(one_head, how, start, queries, keys, values)
     return out, (queries, keys, values, start, out, log_sum)
 
 
-def _flash_backward(how: _How, saved: Any, g: Grouped) -> Any:
+def _flash_backward(how: Program, saved: Any, g: Grouped) -> Any:
     queries, keys, values, start, out, log_sum = saved
     delta = jnp.sum(wide(g) * wide(out), axis=-1, keepdims=True)
     return *_each_head(_backward, how, start, queries, keys, values, g, log_sum, delta), None
@@ -81,22 +81,22 @@ def _flash_backward(how: _How, saved: Any, g: Grouped) -> Any:
 _flash.defvjp(_flash_forward, _flash_backward)
 
 
-def _each_head(function: Callable[..., Any], how: _How, start: Any, *arrays: Any) -> Any:
+def _each_head(function: Callable[..., Any], how: Program, start: Any, *arrays: Any) -> Any:
     """`function` of every key head: all at once on a GPU or TPU; one after the other on a CPU, within its caches."""
     (T, G), S = arrays[0].shape[-3:-1], arrays[1].shape[-2]
 
     def on_cpu(*arrays: Any) -> Any:
-        grid = _Grid(T, S, G, how, start, _CPU_BLOCK if start is None else _CACHE_BLOCK)
+        grid = Grid(T, S, G, how, start, _CPU_BLOCK if start is None else _CACHE_BLOCK)
         return jax.lax.map(lambda head: function(grid, *head), arrays)
 
     def elsewhere(*arrays: Any) -> Any:
-        grid = _Grid(T, S, G, how, start, _DEVICE_BLOCK, "heads")
+        grid = Grid(T, S, G, how, start, _DEVICE_BLOCK, "heads")
         return jax.vmap(partial(function, grid), axis_name=grid.axis_name)(*arrays)
 
     return jax.lax.platform_dependent(*arrays, cpu=on_cpu, default=elsewhere)
 
 
-def _forward(grid: "_Grid", queries: Any, keys: Any, values: Any) -> Any:
+def one_head(grid: "Grid", queries: Any, keys: Any, values: Any) -> Any:
     """Output and log-sum-exp (with an axis of one behind) of every query of a head.
 
     Whatever is taken from all scores of a query, softmax is the same; and if that is one of them, the score of the
@@ -126,7 +126,7 @@ def _forward(grid: "_Grid", queries: Any, keys: Any, values: Any) -> Any:
     return grid.from_rows(out), grid.from_rows(log_sum)
 
 
-def _sums(grid: "_Grid", row: Any, q_block: Any, k: Any, v: Any, offset: Any) -> Any:
+def _sums(grid: "Grid", row: Any, q_block: Any, k: Any, v: Any, offset: Any) -> Any:
     """The sums of exp(score - offset), and of that times the values, for a block of queries over all keys it sees."""
 
     def key_block(masked: bool, column: Any, state: Any) -> Any:
@@ -141,7 +141,7 @@ def _sums(grid: "_Grid", row: Any, q_block: Any, k: Any, v: Any, offset: Any) ->
     return grid.over_columns(row, key_block, (jnp.zeros_like(offset), jnp.zeros_like(q_block)))
 
 
-def _largest(grid: "_Grid", row: Any, q_block: Any, k: Any, offset: Any) -> Any:
+def _largest(grid: "Grid", row: Any, q_block: Any, k: Any, offset: Any) -> Any:
     """The largest score of each query of a block, where `offset` is one of its scores."""
 
     def key_block(masked: bool, column: Any, state: Any) -> Any:
@@ -151,7 +151,7 @@ def _largest(grid: "_Grid", row: Any, q_block: Any, k: Any, offset: Any) -> Any:
     return grid.over_columns(row, key_block, offset)
 
 
-def _scores(grid: "_Grid", masked: bool, row: Any, column: Any, q_block: Any, k: Any) -> Iterator[Any]:
+def _scores(grid: "Grid", masked: bool, row: Any, column: Any, q_block: Any, k: Any) -> Iterator[Any]:
     """Of a pair of blocks its tiles: which rows and columns, and their scores."""
     for rows, columns in grid.tiles(masked):
         scores = q_block[rows] @ wide(k[column, columns]).T
@@ -160,7 +160,7 @@ def _scores(grid: "_Grid", masked: bool, row: Any, column: Any, q_block: Any, k:
         yield rows, columns, scores
 
 
-def _backward(grid: "_Grid", queries: Any, keys: Any, values: Any, g: Any, log_sum: Any, delta: Any) -> Any:
+def _backward(grid: "Grid", queries: Any, keys: Any, values: Any, g: Any, log_sum: Any, delta: Any) -> Any:
     """The gradients by the queries, keys and values of a head."""
     q, k, v = grid.rows(queries), grid.columns(keys), grid.columns(values)
     g, log_sum, delta = grid.rows(g), grid.rows(log_sum, jnp.inf), grid.rows(delta)
@@ -193,10 +193,12 @@ def _backward(grid: "_Grid", queries: Any, keys: Any, values: Any, g: Any, log_s
     return grid.from_rows(dq), dk.astype(keys.dtype), dv.astype(values.dtype)
 
 
-class _Grid:
+class Grid:
     """How T queries of a few heads and S keys fall into blocks, and which blocks see each other."""
 
-    def __init__(self, T: int, S: int, num_heads: int, how: _How, start: Any, block: int, axis_name: str | None = None):
+    def __init__(
+        self, T: int, S: int, num_heads: int, how: Program, start: Any, block: int, axis_name: str | None = None
+    ):
         """`block` is for where none was asked for; `axis_name` is that of the key heads where all are done at once."""
         self.T, self.S, self.num_heads, self.causal, self.window = T, S, num_heads, how.causal, how.window
         self.start: Any = how.start if start is None else start
