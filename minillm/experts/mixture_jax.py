@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Float
 
-from minillm.axes import checked, wide
+from minillm.axes import checked, is_traced, wide
 from minillm.experts.shared import Experts, Gates, Kept, Rows, Weights, check_chosen, check_weights
 from minillm.layers.fast.mlp import swiglu
 from minillm.layers.mlp_jax import mlp
@@ -22,7 +22,7 @@ def mixture(x: Rows, gates: Gates, experts: Experts, kept: Kept, weights: Weight
     """As the reference; inside `jit`, the choice of an expert that is not there counts as not kept."""
     E = len(weights["down"])
     check_weights(weights, x.shape[-1])
-    if not isinstance(experts, jax.core.Tracer):
+    if not is_traced(experts):
         check_chosen(experts, E)
     out = jnp.zeros_like(wide(x))
     for index in range(E):

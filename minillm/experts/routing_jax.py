@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Bool
 
-from minillm.axes import checked, wide
+from minillm.axes import checked, is_traced, wide
 from minillm.config import MoEConfig
 from minillm.experts.gates_jax import router_gates
 from minillm.experts.shared import (
@@ -91,6 +91,6 @@ def real_tokens(router_logits: RouterLogits, token_mask: TokenMask | None = None
     """As the reference where the logits are known; inside `jit`, tokens without finite logits count as padding."""
     finite = jnp.isfinite(router_logits).all(-1)
     real = jnp.ones(len(router_logits), bool) if token_mask is None else token_mask
-    if not isinstance(real & finite, jax.core.Tracer):
+    if not is_traced(real, finite):
         check_finite(real, finite)
     return real & finite

@@ -11,7 +11,7 @@ from functools import partial
 import jax
 from jax.sharding import Mesh
 
-from minillm.axes import checked
+from minillm.axes import checked, is_traced
 from minillm.config import MoEConfig
 from minillm.errors import InputError
 from minillm.experts import moe_jax
@@ -56,7 +56,7 @@ def moe(
 def mixture(x: Rows, gates: Gates, experts: Experts, kept: Kept, weights: Weights, capacity: int | None = None) -> Rows:
     """`minillm.experts.mixture_jax.mixture`. A `capacity` promises that no expert has more kept choices."""
     check_weights(weights, x.shape[-1])
-    if not isinstance(experts, jax.core.Tracer):
+    if not is_traced(experts):
         check_chosen(experts, len(weights["down"]))
     return _mixture(x, gates, experts, kept, weights, capacity)
 
