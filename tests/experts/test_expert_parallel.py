@@ -2,11 +2,8 @@
 
 import importlib.util
 import json
-import os
-import socket
 import subprocess
 import sys
-from pathlib import Path
 
 import jax
 import numpy as np
@@ -17,15 +14,17 @@ from minillm.errors import InputError
 from minillm.experts.fast.expert_parallel import expert_parallel_moe
 from minillm.experts.moe import init_moe_params
 from minillm.experts.moe_vjp import auxiliary_loss_vjp, moe_vjp
+from tests.processes import environment, free_address
 
-ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = [
     MoEConfig(8, k=2),
     MoEConfig(8, k=1, softmax="after"),
     MoEConfig(8, k=3, renormalise=False, capacity_factor=0.7),
     MoEConfig(16, k=2, capacity_factor=1.0),
 ]
-MESHES = [(1, 8), (2, 4), (4, 2), (8, 1)]
+# Which problem on which meshes: each layer on one, each form of mesh twice; a pair takes XLA five seconds to compile.
+IN_ONE = {0: [(2, 4), (8, 1)], 1: [(1, 8), (4, 2)], 2: [(4, 2), (8, 1)], 3: [(2, 4), (1, 8)]}
+IN_TWO = {0: [(2, 4)], 3: [(1, 8)]}  # processes
 
 # Every device computes what is printed; in several processes the first one prints.
 PROGRAM = """
@@ -38,7 +37,7 @@ if "RANK" in os.environ:
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from minillm.experts.fast.expert_parallel import expert_parallel_moe, expert_shardings
 from minillm.experts.moe_jax import auxiliary_loss
-from tests.experts.test_expert_parallel import MESHES, problems
+from tests.experts.test_expert_parallel import IN_ONE, IN_TWO, problems
 
 def placed(tree, shardings):
     def place(leaf, where):
@@ -48,7 +47,7 @@ def placed(tree, shardings):
 
 found = []
 for number, (x, params, config, mask, g) in enumerate(problems()):
-    for shape in MESHES if "RANK" not in os.environ else [(2, 4), (1, 8)]:
+    for shape in (IN_TWO if "RANK" in os.environ else IN_ONE).get(number, ()):
         mesh = Mesh(np.array(jax.devices()).reshape(shape), ("data", "expert"), axis_types=(AxisType.Auto,) * 2)
         split, whole = NamedSharding(mesh, PartitionSpec(("data", "expert"))), NamedSharding(mesh, PartitionSpec())
         lie = expert_shardings(params, mesh)
@@ -85,9 +84,9 @@ def problems():
         yield x, params, config, rng.random(48) < (0.8 if number != 3 else 1.1), g
 
 
-def environment(**more):
-    paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
-    return {**os.environ, "JAX_PLATFORMS": "cpu", "PYTHONPATH": os.pathsep.join(filter(None, paths)), **more}
+def every(meshes):
+    """Its pairs of problem and mesh, in order."""
+    return [(number, shape) for number, shapes in meshes.items() for shape in shapes]
 
 
 def assert_equal_to_one_device(found):
@@ -107,25 +106,22 @@ def assert_equal_to_one_device(found):
 
 
 def test_eight_devices_are_one():
-    env = environment(XLA_FLAGS="--xla_force_host_platform_device_count=8")
+    env = environment(8)
     run = subprocess.run(
         [sys.executable, "-c", PROGRAM], env=env, capture_output=True, text=True, timeout=400, check=False
     )
     assert run.returncode == 0, run.stderr[-2000:]
     found = json.loads(run.stdout)
-    assert len(found) == len(CONFIGS) * len(MESHES)
+    assert [(number, tuple(shape)) for number, shape, *_ in found] == every(IN_ONE)
     assert_equal_to_one_device(found)
 
 
 def test_two_processes_are_one():
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
-    flags = "--xla_force_host_platform_device_count=4"
+    address = free_address()
     runs = [
         subprocess.Popen(
             [sys.executable, "-c", PROGRAM],
-            env=environment(XLA_FLAGS=flags, ADDRESS=address, RANK=str(rank)),
+            env=environment(4, ADDRESS=address, RANK=str(rank)),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -135,7 +131,7 @@ def test_two_processes_are_one():
     said = [run.communicate(timeout=400) for run in runs]
     assert [run.returncode for run in runs] == [0, 0], said[0][1][-2000:] + said[1][1][-2000:]
     found = json.loads(said[0][0].splitlines()[-1])  # before it, gloo says who is there
-    assert len(found) == 2 * len(CONFIGS)
+    assert [(number, tuple(shape)) for number, shape, *_ in found] == every(IN_TWO)
     assert_equal_to_one_device(found)
 
 
@@ -186,7 +182,7 @@ def for_devices(platform):
         "TPU_ACCELERATOR_TYPE": "v5litepod-8",
         "TPU_WORKER_HOSTNAMES": "localhost",
     }
-    env = environment(XLA_FLAGS="--xla_force_host_platform_device_count=8", **more)
+    env = environment(8, **more)
     run = subprocess.run(
         [sys.executable, "-c", FOR_DEVICES, platform], env=env, capture_output=True, text=True, timeout=400, check=False
     )

@@ -1,11 +1,8 @@
 """A run whose experts lie on several devices: the same training as on one, in one process and in two, and resumed."""
 
 import json
-import os
-import socket
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,9 +13,8 @@ from minillm.training.config import ModelShape, TrainConfig
 from minillm.training.loop import train
 from minillm.training.metrics import read_metrics
 from minillm.training.settings import parse_config
+from tests.processes import environment, free_address
 from tests.transformer.test_moe_transformer import run_settings
-
-ROOT = Path(__file__).resolve().parents[2]
 
 # Does a run in two parts, and prints of every array of experts, and of what Adam keeps for it, how many lie here.
 PROGRAM = """
@@ -52,12 +48,9 @@ print(json.dumps(here))
 
 
 def start(given, devices, **more):
-    paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
-    flags = f"--xla_force_host_platform_device_count={devices}"
-    env = {**os.environ, "JAX_PLATFORMS": "cpu", "PYTHONPATH": os.pathsep.join(filter(None, paths)), "XLA_FLAGS": flags}
     return subprocess.Popen(
         [sys.executable, "-c", PROGRAM, json.dumps(given)],
-        env={**env, **more},
+        env=environment(devices, **more),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -86,9 +79,7 @@ def test_eight_devices_train_alike_and_resume(tmp_path, alone):
 
 
 def test_two_processes_train_alike_and_resume(tmp_path, alone):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
+    address = free_address()
     given = run_settings(tmp_path) | {"expert_axis": 2}
     runs = [
         start(given, 1, JAX_COORDINATOR_ADDRESS=address, JAX_NUM_PROCESSES="2", JAX_PROCESS_ID=str(rank))

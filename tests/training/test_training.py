@@ -5,7 +5,6 @@ import os
 import random
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -26,8 +25,8 @@ from minillm.training.metrics import Metrics, read_metrics
 from minillm.training.settings import parse_config
 from minillm.training.step import first_params, init_state, loss_function
 from minillm.transformer.loss import language_model_loss
+from tests.processes import environment, free_address
 
-ROOT = Path(__file__).resolve().parents[2]
 STEPS = 24
 VERSE = "Tomorrow, and tomorrow, and tomorrow,\nCreeps in this petty pace from day to day,\n"
 
@@ -215,10 +214,6 @@ def command(folder, *options):
     return [sys.executable, "-m", "minillm", "train", str(folder / "run.toml"), *options]
 
 
-def environment(**more):
-    return {**os.environ, "PYTHONPATH": str(ROOT), **more}
-
-
 def write_toml(folder, **changes):
     given = settings(folder, **changes)
     model = given.pop("model")
@@ -350,8 +345,7 @@ def assert_near(out, expected):
 
 def test_eight_devices_train_alike(folder, uninterrupted):
     write_toml(folder)
-    env = environment(XLA_FLAGS="--xla_force_host_platform_device_count=8", JAX_PLATFORMS="cpu")
-    subprocess.run(command(folder), cwd=folder, env=env, check=True, capture_output=True, timeout=120)
+    subprocess.run(command(folder), cwd=folder, env=environment(8), check=True, capture_output=True, timeout=120)
     assert_near(folder / "out", uninterrupted[0])
 
 
@@ -374,9 +368,7 @@ for start in ("fresh", "resume"):
 
 def test_two_processes_train_alike_and_resume(folder, uninterrupted):
     write_toml(folder)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
+    address = free_address()
     runs = [
         subprocess.Popen(
             [sys.executable, "-c", TWICE, str(folder / "run.toml")],
