@@ -36,7 +36,7 @@ def test_greedy_generation_is_teacher_forced_argmax(side, model):
 
 
 @given(models(), samplings)
-@settings(max_examples=10)
+@settings(max_examples=4)
 def test_the_same_draws_give_the_same_tokens_on_both_sides(model, sampling):
     config, params = model
     draws = np.random.default_rng(0).random(12, np.float32)
