@@ -3,7 +3,7 @@
 #
 # - **Section:** 1.1.1
 # - **Korean title:** LLM 성능 결정 요인
-# - **Time:** 4 minutes (1 with `--fast`)
+# - **Time:** 3 minutes (1 with `--fast`), 2 GB
 # - **You will see:** what the same text is worth when it is read again; whether larger models over-fit more or less;
 #   the best size for a budget, found by experiment, and the three laws of the chapter's figure 1 drawn from our own
 #   models; how a setting changes a law; and that tokens differ in worth

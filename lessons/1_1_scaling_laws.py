@@ -3,7 +3,7 @@
 #
 # - **Section:** 1.1
 # - **Korean title:** 스케일링 법칙
-# - **Time:** 4 minutes (1 with `--fast`)
+# - **Time:** 3 minutes (1 with `--fast`), 2 GB
 # - **You will see:** the three laws as they were published; a model's weights and cost counted on paper; how many bits
 #   a weight remembers; a famous fit redone, and how an average spoiled it; how to split a budget; and small models
 #   whose loss is predicted before they are trained

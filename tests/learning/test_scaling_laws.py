@@ -32,6 +32,7 @@ from minillm.learning.scaling_laws import (
     optimal_split,
     training_flops,
 )
+from minillm.learning.shared import HOFFMANN_STARTS
 from minillm.training.sweep import evaluate_small, side_by_side, train_small
 from minillm.transformer.transformer import init_params
 
@@ -183,6 +184,12 @@ def test_the_sum_finds_the_constants_and_the_mean_does_not():
         assert np.isfinite(end.x).all()
     assert off["sum"] < 0.02
     assert off["mean"] > off["sum"] + 0.03
+
+
+def test_our_starts_are_some_of_hoffmanns():
+    # log E in 5 steps, log A and log B in 6, alpha and beta in 5: 5 * 6 * 6 * 5 * 5
+    assert len(np.unique(HOFFMANN_STARTS, axis=0)) == 4500
+    assert all((start == HOFFMANN_STARTS).all(1).any() for start in STARTS)
 
 
 def test_sum_and_mean_share_their_minimum():
