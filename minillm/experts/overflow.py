@@ -1,10 +1,10 @@
-"""Overflow: what an expert with a capacity has to drop, however even the router is.
+"""Overflow: what an expert with a capacity has to drop where chance sends the tokens.
 
     dropped = E / T  sum over n > C of  (n - C) P(n),      P(n) = (T over n) (1/E)^n (1 - 1/E)^(T - n)
 
 Where each of T tokens takes one of E experts with equal probability, an expert gets a binomial number n of them, and
-those above its capacity C are dropped. Randomness alone causes this: it is the floor for any router that sends each
-token without a look at the others. It falls with T, as the spread of n grows only with the root of T.
+those above its capacity C are dropped. Randomness alone causes this. It falls with T, as the spread of n grows only
+with the root of T. It is no bound for other routers: one that deals the tokens out in turn drops none.
 """
 
 from typing import Any
