@@ -26,6 +26,17 @@ def fact_table(num_domains: int, num_symbols: int) -> Int[Any, "domains symbols"
     return np.array([generator.permutation(num_symbols) for generator in generators], np.int32)
 
 
+def all_facts(table: Int[Any, "domains symbols"], domains: Sequence[int]) -> tuple[Labels, Labels, Labels]:
+    """Every fact of these domains once: domains, symbols and their images.
+
+    >>> [column.tolist() for column in all_facts(fact_table(3, 2), [2])][:2]
+    [[2, 2], [0, 1]]
+    """
+    domain, symbol = np.repeat(np.array(domains, np.int32), table.shape[1]), np.arange(table.shape[1], dtype=np.int32)
+    symbol = np.tile(symbol, len(domains))
+    return domain, symbol, table[domain, symbol]
+
+
 def draw_facts(
     table: Int[Any, "domains symbols"], domains: Sequence[int], size: int, rng: np.random.Generator
 ) -> tuple[Labels, Labels, Labels]:

@@ -1,7 +1,8 @@
-"""Adding experts to a layer that is trained.
+"""Adding experts, or hidden units, to a layer that is trained.
 
 The new experts stand behind the old ones, and the router gets a column for each. Where only what is new is then
 learned, the old experts stay as they are; a token is lost to them only if the router comes to prefer a new one.
+A dense layer can be widened in the same way, but every token passes its new units.
 """
 
 from typing import Any
@@ -35,6 +36,18 @@ def add_experts(params: Params, new: Params) -> tuple[Params, Params]:
     grown["experts"] = {name: weight for name, (weight, _) in pairs.items()}
     is_new["experts"] = {name: mask for name, (_, mask) in pairs.items()}
     return grown, is_new
+
+
+def widen(params: Params, new: Params) -> tuple[Params, Params]:
+    """A dense layer with the hidden units of another one beside its own; and a tree that is True at what is new.
+
+    >>> old, new = ({"up": np.ones((4, F)), "down": np.ones((F, 4))} for F in (3, 2))
+    >>> wider, is_new = widen(old, new)
+    >>> wider["up"].shape, wider["down"].shape, is_new["down"][:, 0].tolist()
+    ((4, 5), (5, 4), [False, False, False, True, True])
+    """
+    pairs = {name: _joined(weight, new[name], 0 if name == "down" else 1) for name, weight in params.items()}
+    return {name: weight for name, (weight, _) in pairs.items()}, {name: mask for name, (_, mask) in pairs.items()}
 
 
 def _joined(old: Any, new: Any, axis: int) -> tuple[Any, Any]:

@@ -26,7 +26,7 @@ from minillm.experts.shared import Params, Routing
 from minillm.layers.losses_jax import cross_entropy
 from minillm.layers.mlp_jax import mlp
 from minillm.layers.norm_jax import rms_norm
-from minillm.training.fit import Adam, fit
+from minillm.training.fit import Adam, Fitted, Rates, fit
 
 Table = Int[Any, "domains symbols"]
 Labels = Int[Any, "size"]
@@ -86,17 +86,20 @@ def train_lookup(
     steps: int,
     size: int,
     seed: int,
+    rate: Rates = 3e-3,
     mask: Any = None,
-) -> tuple[Params, Float[Any, "steps"]]:
-    """So many steps of Adam on `size` new facts each: the parameters, and the loss before each step.
+    evaluate: Callable[[Params], Any] | None = None,
+    every: int | None = None,
+) -> Fitted:
+    """So many steps of Adam on `size` new facts each: what `fit` gives.
 
     The config's weights balance the experts; noise, if the layer has params["noise"], is drawn anew for each step. The
-    losses are without what balances. Where `mask` is False nothing is learned.
+    losses are without what balances. Where `mask` is False nothing is learned. `evaluate` and `every` are as in `fit`.
 
     >>> from minillm.data.facts import fact_table
     >>> table = fact_table(2, 3)
     >>> start = init_lookup(table, 8, 8, None, seed=0)
-    >>> params, losses = train_lookup(start, None, table, range(2), steps=100, size=16, seed=0)
+    >>> losses = train_lookup(start, None, table, range(2), steps=100, size=16, seed=0).losses
     >>> losses.shape, bool(losses[-1] < losses[0] / 2)
     ((100,), True)
     """
@@ -104,8 +107,9 @@ def train_lookup(
     facts = [draw_facts(table, domains, size, rng) for _ in range(steps)]
     noise = [rng.standard_normal((size, E), np.float32) if E else None for _ in range(steps)]
     (loss, after), adam = _functions(config), Adam(0.9, 0.999, clip_norm=None)
-    fitted = fit(params, loss, list(zip(facts, noise, strict=True)), 3e-3, mask=mask, adam=adam, after=after)
-    return fitted.params, fitted.measured[0]
+    batches = list(zip(facts, noise, strict=True))
+    fitted = fit(params, loss, batches, rate, mask=mask, adam=adam, after=after, evaluate=evaluate, every=every)
+    return fitted._replace(losses=fitted.measured[0], measured=None)
 
 
 @cache

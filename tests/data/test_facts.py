@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from minillm.data.facts import draw_facts, fact_table
+from minillm.data.facts import all_facts, draw_facts, fact_table
 from minillm.errors import InputError
 
 
@@ -19,6 +19,13 @@ def test_a_later_domain_is_drawn_less_often():
     assert np.bincount(domain, minlength=6) / 20_000 == pytest.approx([0, 0.359, 0.254, 0.207, 0.180, 0], abs=0.012)
     assert np.bincount(symbol) / 20_000 == pytest.approx([0.25] * 4, abs=0.012)
     assert {array.dtype for array in (domain, symbol, image)} == {np.dtype(np.int32)}
+
+
+def test_all_facts_has_each_once():
+    table = fact_table(4, 3)
+    domain, symbol, image = all_facts(table, [3, 1])
+    assert list(zip(domain.tolist(), symbol.tolist(), strict=True)) == [(d, s) for d in (3, 1) for s in range(3)]
+    assert image.tolist() == [*table[3], *table[1]]
 
 
 @pytest.mark.parametrize("domains", [[], [-1], [2]])

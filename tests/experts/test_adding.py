@@ -3,8 +3,9 @@
 import numpy as np
 
 from minillm.config import MoEConfig
-from minillm.experts.adding import add_experts
+from minillm.experts.adding import add_experts, widen
 from minillm.experts.moe import init_moe_params, moe
+from minillm.layers.mlp import mlp
 
 
 def test_what_is_new_stands_behind_what_was_there():
@@ -29,3 +30,12 @@ def test_experts_that_no_token_prefers_change_nothing():
     before = moe(x, old, MoEConfig(5))
     assert np.abs(before).max() > 0
     np.testing.assert_allclose(moe(x, grown, MoEConfig(7)), before, rtol=1e-12)
+
+
+def test_a_widened_layer_gives_the_sum_of_both():
+    rng, x = np.random.default_rng(0), np.random.default_rng(1).random((6, 7))
+    old, new = ({"up": rng.random((7, F)), "down": rng.random((F, 7))} for F in (3, 2))
+    wider, is_new = widen(old, new)
+    np.testing.assert_allclose(mlp(x, **wider), mlp(x, **old) + mlp(x, **new), rtol=1e-12)
+    assert is_new["up"].tolist() == [[False] * 3 + [True] * 2] * 7
+    assert is_new["down"].all(1).tolist() == [False] * 3 + [True] * 2 and not is_new["down"][:3].any()
