@@ -79,6 +79,46 @@ def mutual_information(a: Any, b: Any) -> tuple[float, float, float]:
     return of_a + of_b - of_both, of_a, of_b
 
 
+def normalised_information(a: Any, b: Any) -> float:
+    """Normalised mutual information of two lists of labels: 0 if they tell nothing of each other, 1 if all.
+
+    The mutual information over the root of both entropies; 0 where a list has one label only.
+
+    >>> round(normalised_information([0, 0, 1, 1], [0, 0, 1, 2]), 4)  # ln 2 / sqrt(ln 2 * 1.5 ln 2)
+    0.8165
+    """
+    both, of_a, of_b = mutual_information(a, b)
+    return both / float(np.sqrt(of_a * of_b)) if of_a * of_b > 0 else 0.0
+
+
+def table_skill(labels: Any, targets: Any) -> float:
+    """What part of a naive predictor's errors a table from label to target saves: 1 is all, 0 or less is none.
+
+    The table is made from the first half of the pairs, and tested on the second. The naive predictor always names the
+    most frequent target, and so does the table for a label that it has not seen.
+
+    >>> table_skill([0, 1, 1, 0, 1, 1], [3, 5, 5, 3, 5, 3])  # naive: 2 wrong; the table: 1
+    0.5
+    """
+    labels, targets, half = np.asarray(labels), np.asarray(targets), len(labels) // 2
+    table = np.tile(1e-6 * np.bincount(targets[:half], minlength=targets.max() + 1), (labels.max() + 1, 1))
+    np.add.at(table, (labels[:half], targets[:half]), 1)
+    wrong = np.mean(table.argmax(1)[labels[half:]] != targets[half:])
+    naive = np.mean(table.sum(0).argmax() != targets[half:])
+    if naive == 0:
+        raise InputError("table_skill: the most frequent target is always right; there is nothing to predict.")
+    return float(1 - wrong / naive)
+
+
+def effective_number(parts: Any) -> float:
+    """How many equal parts would be as even as these (which sum to 1): e to the power of their entropy.
+
+    >>> round(effective_number([0.5, 0.5, 0.0]), 4)
+    2.0
+    """
+    return float(np.exp(_entropy(np.asarray(parts, float))))
+
+
 def _entropy(probabilities: Any) -> float:
     positive = probabilities[probabilities > 0]
     return float(-np.sum(positive * np.log(positive)))

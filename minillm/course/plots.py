@@ -101,3 +101,35 @@ def plot_band(ax: "Axes", x: Any, values: Any, label: str, colour: str, style: s
     ax.plot(x, [interval.estimate for interval in intervals], style, color=colour, label=label, linewidth=1.2)
     low, high = ([getattr(interval, end) for interval in intervals] for end in ("low", "high"))
     ax.fill_between(x, low, high, color=colour, alpha=0.2, linewidth=0)
+
+
+def draw_routes(ax: "Axes", tokens: Iterable[str], experts: Any, gates: Any, kept: Any, num_experts: int) -> None:
+    """A layer of experts as a picture: tokens below, experts in the middle, outputs above, one line for each choice.
+
+    A line is as wide as its gate (wide means 1) and has its expert's colour. What was dropped is a dashed grey line
+    that ends at the full expert, and an output with no line is marked 0: the residual alone carries that token on.
+    """
+    tokens, colours = list(tokens), shades(num_experts)
+    x, places = range(len(tokens)), [(i + 0.5) * len(tokens) / num_experts - 0.5 for i in range(num_experts)]
+    box: dict[str, Any] = {"boxstyle": "round,pad=0.35", "edgecolor": "none"}
+    for at, token, chosen, weights, keeps in zip(x, tokens, experts, gates, kept, strict=True):
+        for expert, gate, keep in zip(chosen, weights, keeps, strict=True):
+            line: dict[str, Any] = {
+                "color": colours[expert],
+                "linewidth": 0.4 + 5 * float(gate),
+                "alpha": 0.8,
+                "zorder": 1,
+            }
+            ends = [at, places[expert], at] if keep else [at, places[expert]]
+            style: dict[str, Any] = line if keep else {"color": GREY, "linestyle": "--", "linewidth": 1.2, "zorder": 1}
+            ax.plot(ends, [0, 1, 2][: len(ends)], **style)
+        served = any(keeps)
+        for height, text in ((0, token), (2, token if served else "0")):
+            ax.text(at, height, text, ha="center", va="center", fontsize=9, bbox={**box, "facecolor": "#eeeeee"})
+    for expert, place in enumerate(places):
+        white: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 8, "color": "white"}
+        ax.text(place, 1, f"E{expert}", bbox={**box, "facecolor": colours[expert]}, **white)
+    ax.set(xlim=(-0.7, len(tokens) - 0.3), ylim=(-0.35, 2.35), xticks=[], yticks=[0, 0.5, 1, 1.5, 2])
+    ax.set_yticklabels(["tokens", "router: who goes where", "experts", "sum, by the gates", "output"], fontsize=8)
+    ax.tick_params(length=0)
+    ax.spines[["left", "bottom"]].set_visible(False)

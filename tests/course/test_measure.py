@@ -8,15 +8,28 @@ import numpy as np
 import pytest
 
 from minillm.course.measure import (
+    effective_number,
     free_memory,
     mean_and_error,
     mutual_information,
+    normalised_information,
     num_bytes,
     running_mean,
     seconds,
     steps_to,
+    table_skill,
 )
-from minillm.course.plots import ORANGE, canvas, dial, legend_below, plot_band, plot_means, plot_seeds, weights_map
+from minillm.course.plots import (
+    ORANGE,
+    canvas,
+    dial,
+    draw_routes,
+    legend_below,
+    plot_band,
+    plot_means,
+    plot_seeds,
+    weights_map,
+)
 from minillm.errors import InputError
 
 
@@ -134,3 +147,29 @@ def test_a_mean_has_a_band_of_its_interval():
     band = ax.collections[0].get_paths()[0].vertices[:, 1]
     # at x = 0: 2 +- 4.3027 * 1 / sqrt(3); at x = 1 the runs agree
     assert (band.min(), band.max()) == pytest.approx((-0.4841, 5), abs=1e-3)
+
+
+def test_routes_have_a_line_for_each_choice_and_zero_for_what_was_dropped():
+    _, ax = canvas()
+    draw_routes(ax, "ab", [[0, 2], [1, 0]], [[0.8, 0.2], [0.0, 0.0]], [[True, True], [False, False]], 3)
+    assert [len(line.get_ydata()) for line in ax.lines] == [3, 3, 2, 2]
+    assert ax.lines[0].get_linewidth() > ax.lines[1].get_linewidth()
+    assert [text.get_text() for text in ax.texts] == ["a", "a", "b", "0", "E0", "E1", "E2"]
+
+
+def test_normalised_information_and_effective_number_by_hand():
+    a, b = [0, 0, 0, 0, 1, 1, 1, 1], [0, 0, 0, 1, 0, 1, 1, 1]
+    assert normalised_information(a, b) == pytest.approx(mutual_information(a, b)[0] / np.log(2))
+    assert normalised_information([0, 0], [0, 1]) == 0
+    # entropy of (1/2, 1/4, 1/4) is 1.5 ln 2
+    assert effective_number([0.5, 0.25, 0.25]) == pytest.approx(2**1.5)
+    assert effective_number([1.0, 0.0]) == pytest.approx(1)
+
+
+def test_a_table_is_tested_on_pairs_that_it_was_not_made_from():
+    # learned: 0 -> 1, 1 -> 2 (twice as frequent); label 2 is new, so 2 is guessed. Of the four tests the table is wrong
+    # in the last, and always naming 2 in the first and the last
+    labels, targets = [0, 1, 1, 1, 0, 1, 2, 1], [1, 2, 2, 2, 1, 2, 2, 0]
+    assert table_skill(labels, targets) == pytest.approx(1 - 1 / 2)
+    with pytest.raises(InputError, match="nothing to predict"):
+        table_skill([0, 1, 0, 1], [3, 3, 3, 3])
