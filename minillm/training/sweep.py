@@ -16,7 +16,7 @@ import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, partial
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import numpy as np
@@ -82,6 +82,39 @@ def side_by_side(function: Callable[[Job], Result], jobs: Iterable[Job], threads
     """
     with ThreadPoolExecutor(threads or os.cpu_count()) as pool:
         return list(pool.map(function, jobs))
+
+
+class Swept(NamedTuple):
+    """Runs at several learning rates."""
+
+    rate: float  # the best one
+    best: list[Any]  # its outcomes, one for each seed
+    by_rate: dict[float, list[Any]]
+
+
+def sweep_rates(
+    run: Callable[[float, int], Result], rates: Iterable[float], seeds: Iterable[int], score: Callable[[Result], float]
+) -> Swept:
+    """Runs at each rate with each seed; the best rate has the lowest mean score (of rows set apart for choosing).
+
+    >>> sweep_rates(lambda rate, seed: (rate - 0.3) ** 2 + seed, [0.1, 0.2, 0.4], [0, 1], float).rate
+    0.2
+    """
+    rates, seeds = list(rates), list(seeds)
+    outcomes = iter(side_by_side(lambda job: run(*job), [(rate, seed) for rate in rates for seed in seeds]))
+    by_rate = {rate: [next(outcomes) for _ in seeds] for rate in rates}
+    rate = min(rates, key=lambda rate: float(np.mean([score(outcome) for outcome in by_rate[rate]])))
+    return Swept(rate, by_rate[rate], by_rate)
+
+
+def random_windows(ids: Int[Any, "size"], length: int, count: int, seed: Any) -> Int[Any, "count length"]:
+    """Rows of a text from random places.
+
+    >>> random_windows(np.arange(9), 3, 2, seed=0).shape
+    (2, 3)
+    """
+    starts = np.random.default_rng(seed).integers(0, len(ids) - length + 1, count)
+    return ids[starts[:, None] + np.arange(length)]
 
 
 @cache

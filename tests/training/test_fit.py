@@ -8,7 +8,7 @@ import pytest
 from minillm.errors import InputError
 from minillm.learning import optimizer
 from minillm.training.fit import PLAIN, Adam, fit, linear_rates
-from minillm.training.sweep import side_by_side
+from minillm.training.sweep import random_windows, side_by_side, sweep_rates
 
 RNG = np.random.default_rng(0)
 PARAMS = {"w": RNG.standard_normal((3, 2), np.float32), "b": np.zeros(2, np.float32)}
@@ -137,3 +137,17 @@ def test_what_is_wrong_is_said():
         fit(PARAMS, squared, BATCHES, RATES[:4])
     with pytest.raises(InputError, match=r"^fit: there is no batch; give at least one\.$"):
         fit(PARAMS, squared, [], 0.1)
+
+
+def test_a_sweep_keeps_every_outcome_and_names_the_best_rate():
+    def run(rate, seed):
+        return {1.0: 5.0, 2.0: 3.0, 4.0: 4.0}[rate] + seed
+
+    swept = sweep_rates(run, (1.0, 2.0, 4.0), range(2), score=float)
+    assert (swept.rate, swept.best) == (2.0, [3.0, 4.0])
+    assert swept.by_rate == {1.0: [5.0, 6.0], 2.0: [3.0, 4.0], 4.0: [4.0, 5.0]}
+
+
+def test_random_windows_are_runs_of_the_text_up_to_its_end():
+    rows = random_windows(np.arange(5), 4, 100, seed=[1, 2])
+    assert (np.diff(rows, axis=1) == 1).all() and set(rows[:, 0]) == {0, 1}
