@@ -127,8 +127,8 @@ def draw_routes(ax: "Axes", tokens: Iterable[str], experts: Any, gates: Any, kep
         for height, text in ((0, token), (2, token if served else "0")):
             ax.text(at, height, text, ha="center", va="center", fontsize=9, bbox={**box, "facecolor": "#eeeeee"})
     for expert, place in enumerate(places):
-        white: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 8, "color": "white"}
-        ax.text(place, 1, f"E{expert}", bbox={**box, "facecolor": colours[expert]}, **white)
+        frame = {**box, "facecolor": "white", "edgecolor": colours[expert], "linewidth": 2}
+        ax.text(place, 1, f"E{expert}", ha="center", va="center", fontsize=8, bbox=frame)
     ax.set(xlim=(-0.7, len(tokens) - 0.3), ylim=(-0.35, 2.35), xticks=[], yticks=[0, 0.5, 1, 1.5, 2])
     ax.set_yticklabels(["tokens", "router: who goes where", "experts", "sum, by the gates", "output"], fontsize=8)
     ax.tick_params(length=0)

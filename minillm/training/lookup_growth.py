@@ -18,12 +18,19 @@ from minillm.training.lookup import init_lookup
 
 
 def grow_lookup(
-    params: Params, config: MoEConfig | None, width: int, added: int, domains: Sequence[int], seed: int
+    params: Params,
+    config: MoEConfig | None,
+    width: int,
+    added: int,
+    domains: Sequence[int],
+    seed: int,
+    directed: bool = False,
 ) -> tuple[Params, MoEConfig | None, Any]:
     """The model with `added` experts more, each of this width (dense: so many units in all); its config; the mask.
 
     The new units of a dense layer begin with outputs of 0, so at first it computes what it did. New experts begin as
-    any expert does, since the router would never learn to choose one that gives nothing.
+    any expert does, since the router would never learn to choose one that gives nothing. If they are `directed`, the
+    router's columns for them point to the new domains' vectors, one each, so that other facts rarely come to them.
 
     >>> start = init_lookup(np.zeros((3, 5), np.int32), 4, 6, None, seed=0)
     >>> grown, _, mask = grow_lookup(start, None, 6, 2, [2], seed=1)
@@ -36,6 +43,10 @@ def grow_lookup(
         layer, is_new = widen(params["layer"], {**new, "down": np.zeros_like(new["down"])})
     else:
         new = init_lookup(facts, D, width, replace(config, num_experts=added), seed)["layer"]
+        if directed:
+            vectors = params["domain"][np.resize(list(domains), added)].T
+            new["router"] = np.concatenate([4 * vectors / np.linalg.norm(vectors, axis=0), np.full((1, added), -6.0)])
+            new["router"] = new["router"].astype(np.float32)
         layer, is_new = add_experts(params["layer"], new)
         config = replace(config, num_experts=config.num_experts + added)
     mask = {**jax.tree.map(lambda leaf: np.zeros(leaf.shape, bool), params), "layer": is_new}

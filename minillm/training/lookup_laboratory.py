@@ -14,7 +14,7 @@ from jaxtyping import Float
 from minillm.config import MoEConfig
 from minillm.data.facts import Labels, all_facts, draw_facts, fact_table
 from minillm.experts.shared import Params
-from minillm.training.fit import Fitted
+from minillm.training.fit import Fitted, linear_rates
 from minillm.training.lookup import init_lookup, lookup_nats, lookup_routing, train_lookup
 from minillm.training.lookup_growth import grow_lookup
 
@@ -26,7 +26,7 @@ KINDS = {"dense, equal work": (WIDTH, None), "experts": (WIDTH, TOP1), "dense, e
 
 @dataclass(frozen=True)
 class LookupLaboratory:
-    """Trials of so many steps."""
+    """Trials of so many steps; a learning rate is the first one, and falls to 0 in a line."""
 
     steps: int
 
@@ -56,14 +56,19 @@ class LookupLaboratory:
         run = self._train(params, config, OLD, 200 + seed, 3e-3)
         return routed(params)[0], routed(run.params, config)[0], float(run.losses[-20:].mean())
 
-    def adapt(self, kind: str, params: dict[int, Params], grow: bool, rate: float, seed: int) -> Float[Any, "looks 2"]:
-        """Train a seed's model on the new domains, all of it or what is added: (new, old) losses every five steps."""
+    def adapt(
+        self, kind: str, params: dict[int, Params], grow: bool, directed: bool, rate: float, seed: int
+    ) -> Float[Any, "looks 2"]:
+        """Train a seed's model on the new domains, all of it or what is added: (new, old) losses every five steps.
+
+        Experts that are `directed` begin with columns of the router that point to the new domains.
+        """
         config, mask, of_seed = KINDS[kind][1], None, params[seed]
         if grow:
-            of_seed, config, mask = grow_lookup(of_seed, config, WIDTH, 2, NEW, 50 + seed)
+            of_seed, config, mask = grow_lookup(of_seed, config, WIDTH, 2, NEW, 50 + seed, directed)
 
         def evaluate(params: Params) -> list[float]:
-            return [lookup_nats(params, all_facts(TABLE, domains), config) for domains in (NEW, OLD)]
+            return [lookup_nats(params, all_facts(TABLE, domains), config) for domains in (8 * list(NEW), OLD)]
 
         run = self._train(of_seed, config, NEW, 300 + seed, rate, mask=mask, evaluate=evaluate, every=5)
         return np.array(list(run.evaluations.values()))
@@ -78,7 +83,10 @@ class LookupLaboratory:
         table: Any = TABLE,
         **how: Any,
     ) -> Fitted:
-        return train_lookup(params, config, table, domains, steps=self.steps, size=SIZE, seed=seed, rate=rate, **how)
+        rates = linear_rates(rate, self.steps)
+        if how.get("mask") is None:  # one mask more is cheaper than one program more
+            how["mask"] = jax.tree.map(lambda leaf: np.ones(np.shape(leaf), bool), params)
+        return train_lookup(params, config, table, domains, steps=self.steps, size=SIZE, seed=seed, rate=rates, **how)
 
 
 def routed(params: Params, config: MoEConfig = TOP1) -> tuple[Float[Any, "E"], Labels, Labels]:

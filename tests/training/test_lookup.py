@@ -1,11 +1,13 @@
 """A model of one layer that looks facts up."""
 
+from dataclasses import replace
+
 import jax
 import numpy as np
 import pytest
 
 from minillm.config import MoEConfig
-from minillm.data.facts import draw_facts, fact_table
+from minillm.data.facts import all_facts, draw_facts, fact_table
 from minillm.training.lookup import init_lookup, lookup, lookup_nats, lookup_routing, train_lookup
 from minillm.training.lookup_growth import grow_lookup
 
@@ -73,3 +75,12 @@ def test_a_grown_model_computes_what_it_did_and_learns_only_what_is_new(start):
         for old, moved, learned in zip(*map(jax.tree.leaves, (grown, after, mask)), strict=True):
             assert (np.asarray(old) == moved)[~np.broadcast_to(learned, old.shape)].all()
         assert (np.asarray(after["domain"])[1] != grown["domain"][1]).all()
+
+
+def test_directed_experts_get_the_new_domain_and_leave_the_rest():
+    config, table = replace(FOUR, bias_rate=0.0), fact_table(8, 4)
+    params = init_lookup(table, 32, 8, config, seed=0)
+    grown, wider, _ = grow_lookup(params, config, 8, 1, [7], seed=5, directed=True)
+    domain, symbol, _ = all_facts(table, range(8))
+    new = np.asarray(lookup_routing(grown, domain, symbol, wider).experts)[:, 0] == 4
+    assert new[domain == 7].all() and new[domain < 7].mean() < 0.1
