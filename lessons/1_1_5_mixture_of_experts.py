@@ -343,7 +343,7 @@ used = [layer_loads(state.params, ROWS, EXPERTS) > 0 for state in learned[EXPERT
 lesson.claims.decide("memory", np.sum(used, axis=-1).ravel())
 
 # %%
-shown, shares = PLAYS[:1, :14], np.zeros((5, 8))
+shown, shares = PLAYS[:1, :11], np.zeros((5, 8))
 figure, ax = canvas(width=8)
 names = [letters[i].replace(" ", "_").replace("\n", "\\n") for i in shown[0]]
 draw_routes(ax, names, *choices(learned[EXPERTS][0].params, shown), 8)
