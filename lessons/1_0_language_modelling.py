@@ -3,7 +3,7 @@
 #
 # - **Section:** 1.0
 # - **Korean title:** 언어 모델링
-# - **Time:** 3 minutes (1 with `--fast`), 3 GB
+# - **Time:** 2 minutes (1 with `--fast`), 3 GB
 # - **You will see:** a real language model guess the next word, in NumPy and in JAX; classify, answer and summarise by
 #   nothing but that; and what more parameters and more text change
 
@@ -34,8 +34,7 @@ for panel in panels:
     after = softmax(by_numpy.logits(ids)[-1].astype(np.float64))
     top = np.argsort(-after)[:5]
     panel.barh([repr(tokenizer.token_text(int(i))) for i in top][::-1], after[top][::-1], color=[BLUE] * 4 + [ORANGE])
-    text = tokenizer.decode(ids)
-    panel.set(xlim=(0, 1), xlabel="probability", title=text if len(text) < 26 else "... " + text[-20:])
+    panel.set(xlim=(0, 1), xlabel="probability", title="... " + " ".join(tokenizer.decode(ids).split()[-4:]))
     panel.title.set_fontsize(9)
     ids = [*ids, int(top[0])]
 figure.suptitle("Guess, append the likeliest token (orange), guess again", fontsize=11)
@@ -126,6 +125,19 @@ print(f"= {sum(stepwise):.4f}; in one pass {in_one_pass:.4f}")
 lesson.claims.decide("chain-rule", abs(sum(stepwise) - in_one_pass) / abs(in_one_pass))
 
 # %% [markdown]
+# ## Generation
+#
+# A model that always takes the likeliest token soon repeats itself. Usually one draws, among the likeliest tokens only
+# (top-p). With the same random draws both backends write the same text.
+
+# %%
+plain, texts = tokenizer.encode("My favourite thing about pizza is"), []
+for either in (by_numpy, by_jax):
+    texts.append(tokenizer.decode(list(either.generate(plain, 30, temperature=0.8, top_p=0.9, seed=1))).strip())
+print("both backends alike:", texts[0] == texts[1], "\n" + texts[0])
+del by_numpy, either  # half a gigabyte; from here on one model is enough
+
+# %% [markdown]
 # ## Sentiment: the chapter's example
 #
 # **Predict:** does the model find "positive" likelier than "negative" after "I like Pizza"? And after "I hate Pizza"?
@@ -147,16 +159,16 @@ def log_odds(texts):
 
 
 for text in ("I like Pizza", "I hate Pizza"):
-    positive, negative = (score.logprob for score in by_numpy.score(PREMISE.format(text), LABELS))
+    positive, negative = (score.logprob for score in model.score(PREMISE.format(text), LABELS))
     print(f"{text!r}: log P(positive) {positive:.3f}, log P(negative) {negative:.3f}")
 like, hate = (log_odds([PREMISE.format(f"I {verb} {thing}") for thing in THINGS]) for verb in ("like", "hate"))
 print(f"positive of {np.sum(like > 0)} of {len(THINGS)} things liked, of {np.sum(hate > 0)} of {len(THINGS)} hated")
 lesson.claims.decide("pizza", like, minus=hate)
 
 # %% [markdown]
-# Our own sentences are easy. Here are short ones from film reviews, half of them positive, as people rated them
-# ([Pang2004], [Hutto2014]). A label that is likely anyway says little about the sentence. *Domain PMI* (pointwise
-# mutual information) therefore divides by the label's probability without a sentence [Holtzman2021]:
+# The order is right and the threshold is not: many a thing that is liked is called negative. Now short sentences from
+# film reviews, half of them positive, as people rated them ([Pang2004], [Hutto2014]). *Domain PMI* (pointwise mutual
+# information) divides by each label's probability without a sentence [Holtzman2021], which says nothing about it:
 #
 # $$PMI = \log P(label \mid premise, sentence) - \log P(label \mid premise)$$
 #
@@ -367,18 +379,6 @@ for panel, text, title in zip(panels, (0, 1), ("New text: hardly a gap", "Repeat
 panels[0].set_ylabel("loss, nats per character")
 legend_below(figure, 2, of=panels[0])
 print("saved", lesson.figure(figure, "parameters"))
-
-# %% [markdown]
-# ## Generation
-#
-# A model that always takes the likeliest token soon repeats itself. Usually one draws, among the likeliest tokens only
-# (top-p). With the same random draws both backends write the same text.
-
-# %%
-plain, texts = tokenizer.encode("My favourite thing about pizza is"), []
-for either in (by_numpy, by_jax):
-    texts.append(tokenizer.decode(list(either.generate(plain, 30, temperature=0.8, top_p=0.9, seed=1))).strip())
-print("both backends alike:", texts[0] == texts[1], "\n" + texts[0])
 
 # %% [markdown]
 # ## From reference to twin
