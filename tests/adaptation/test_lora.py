@@ -203,7 +203,7 @@ def test_merged_is_applied_on_both_sides(dtype, config):
         for tree in (by_twin, applied):
             found = jax_transformer.transformer(tree, TOKENS, CONFIG)
             error = np.abs(found - expected).max() / np.abs(expected).max()
-            assert error <= (1e-12 if dtype == np.float64 else 1e-5)
+            assert error <= (1e-12 if dtype == np.float64 else 2e-5)
         for side, tree in ((reference, merged), (in_jax, by_twin)):
             back = side.unmerge_lora(tree, adapter, config.scale)
             for path in linear_paths(params):

@@ -8,6 +8,7 @@ import itertools
 import json
 import os
 import random
+import re
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -441,7 +442,8 @@ def test_the_context_describes_the_machine_without_naming_it(document, monkeypat
     monkeypatch.setenv("XLA_FLAGS", "--xla_dump_to=/home/someone/dump --xla_cpu_x=true")
     assert devices.context(jax.devices()[0])["xla_flags"] == "--xla_dump_to=<path> --xla_cpu_x=true"
     text = json.dumps(document)
-    assert str(Path(__file__).parents[2]) not in text and os.uname().nodename not in text
+    words = re.split(r"[^\w.-]+", text)  # a name such as "vm" may stand inside another word
+    assert str(Path(__file__).parents[2]) not in text and os.uname().nodename not in words
 
 
 def test_what_is_written_is_read_back(document, tmp_path):

@@ -3,6 +3,7 @@
 import os
 import statistics
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 from rich.console import Console
@@ -65,18 +66,18 @@ def prove(one: Assignment, sizes: list[int], most_seconds: float = MOST_SECONDS)
     )
     variant = one.variant(None)
     for mutant in one.mutants:
-        wrong = _wrong(check_source(one, mutant.part, one.mutant_source(mutant, variant), variant))
+        wrong = _until_told(check_source(one, mutant.part, one.mutant_source(mutant, variant), variant))
         if not wrong:
             yield False, f"mutant {mutant.name} is not caught"
             continue
-        told = [result for result in wrong if result.mutant]
-        own = bool(told) and told[0].mutant == mutant.name
+        told = wrong[-1].mutant
         numbers = [sum(x.size for x in arrays_in(result.problem)) for result in wrong if result.problem]
         sizes += [min(numbers)] if numbers else []
         words = (
             f"mutant {mutant.name} is caught by {wrong[0].id} ({wrong[0].verdict}, {min(numbers, default=0)} numbers)"
         )
-        yield own, words if own else f"{words}, but the hint is that of {told[0].mutant if told else 'no mutant'}"
+        own = told == mutant.name
+        yield own, words if own else f"{words}, but the hint is that of {told or 'no mutant'}"
 
 
 def _prove_variant(one: Assignment, part: str, variant: Variant, most_seconds: float) -> Iterator[Finding]:
@@ -109,6 +110,18 @@ def _prove_variants_differ(one: Assignment) -> Iterator[Finding]:
     for other in others:
         wrong = _wrong(check_source(one, "numpy", one.solution("numpy", first), other))
         yield bool(wrong), f"the solution for {', '.join(first.values())} does not pass for {', '.join(other.values())}"
+
+
+def _until_told(results: Iterator[Result]) -> list[Result]:
+    """What is wrong, up to the first result with a mutant's hint: the one that a student reads first."""
+    wrong = []
+    with closing(results):  # type: ignore[type-var]
+        for result in results:
+            if result.verdict != PASS:
+                wrong.append(result)
+            if result.mutant:
+                break
+    return wrong
 
 
 def _wrong(results: Iterator[Result]) -> list[Result]:
