@@ -177,29 +177,25 @@ class Claims:
 
     def table(self) -> Table:
         """Show what was claimed and what came out, as a table for the terminal."""
-        table = _empty_table("Claims")
-        table.add_column("rule", ratio=4, style="dim")
-        table.add_column("published", width=10, justify="right")
-        table.add_column("measured", width=10, justify="right")
-        table.add_column("p", width=6, justify="right")
+        claims = self.corrected()
+        tests = sum(claim.corrected_p is not None for claim in claims)
+        title = f"Claims; p is corrected for {tests} tests" if tests else "Claims"
+        table = Table(title=title, box=box.HORIZONTALS, show_lines=True, expand=True, title_justify="left")
         table.add_column("verdict", width=14)
-        for claim in self.corrected():
-            statement = Text(claim.statement)
-            if claim.otherwise and claim.verdict not in {"supported", "holds"}:
-                statement.append(f"\n{claim.otherwise}", style="italic")
-            cells = (claim.source, claim.rule_in_words, shown(claim.published), shown(claim.result.measured))  # type: ignore[union-attr]
-            p = "" if claim.corrected_p is None else f"{claim.corrected_p:.2g}"
-            verdict = Text(claim.verdict, style=COLOURS[claim.verdict])
-            table.add_row(statement, *map(Text, (*cells, p)), verdict)
+        table.add_column("claim", ratio=1)
+        for claim in claims:
+            table.add_row(Text(claim.verdict, style=COLOURS[claim.verdict]), _in_full(claim))
         return table
 
     def before(self) -> Table:
         """Show what is claimed and how it will be decided, before the run."""
-        table = _empty_table("What is claimed, and what decides it")
-        table.add_column("published", width=10, justify="right")
-        table.add_column("rule", ratio=5)
+        title = "What is claimed, and what decides it"
+        table = Table(title=title, box=box.HORIZONTALS, show_lines=True, expand=True, title_justify="left")
+        table.add_column("claim", ratio=1)
+        table.add_column("rule", ratio=1)
         for claim in self:
-            table.add_row(*map(Text, (claim.statement, claim.source, shown(claim.published), claim.rule_in_words)))
+            statement = Text.assemble(claim.statement, (f"\n{_sources(claim)}", "dim"))
+            table.add_row(statement, Text(claim.rule_in_words))
         return table
 
     def write(self, path: Path) -> Path:
@@ -211,11 +207,25 @@ class Claims:
         return path
 
 
-def _empty_table(title: str) -> Table:
-    table = Table(title=title, box=box.HORIZONTALS, show_lines=True, expand=True, title_justify="left")
-    table.add_column("statement", ratio=5)
-    table.add_column("source", ratio=3, style="dim")
-    return table
+def _sources(claim: Claim) -> str:
+    """Who says so, and what they measured."""
+    published = f"; published: {shown(claim.published)}" if claim.published is not None else ""
+    return claim.source + published + (f" ({claim.published_on})" if claim.published_on else "")
+
+
+def _in_full(claim: Claim) -> Text:
+    """A decided claim: statement, measurement, what to believe instead, rule and sources."""
+    assert claim.result is not None
+    unit = f" {claim.rule.unit}" if claim.rule.unit and isinstance(claim.result.measured, int | float) else ""
+    intervals = "".join(f" [{i.low:.3g}, {i.high:.3g}]" for i in claim.result.intervals)
+    p = f", p {claim.corrected_p:.2g}" if claim.corrected_p is not None else ""
+    text = Text(claim.statement, style="bold")
+    text.append(f"\nmeasured {shown(claim.result.measured)}{unit}{intervals}{p}", style="not bold")
+    for name, words in claim.preconditions:
+        text.append(f"\nnot so: {words}" if name in claim.result.failed else "", style="not bold")
+    if claim.otherwise and claim.verdict not in {"supported", "holds"}:
+        text.append(f"\n{claim.otherwise}", style="not bold italic")
+    return text.append(f"\nrule: {claim.rule_in_words}\nsource: {_sources(claim)}", style="not bold dim")
 
 
 def _corrected(claim: Claim, p: float | None) -> Claim:
