@@ -23,6 +23,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from minillm.config import Config
+from minillm.errors import InputError
 from minillm.learning.optimizer_jax import adamw_init
 from minillm.parameters import decays
 from minillm.training.fit import Adam, fit
@@ -115,6 +116,30 @@ def random_windows(ids: Int[Any, "size"], length: int, count: int, seed: Any) ->
     """
     starts = np.random.default_rng(seed).integers(0, len(ids) - length + 1, count)
     return ids[starts[:, None] + np.arange(length)]
+
+
+def best_rate(rates: Any, losses: Any) -> tuple[float, bool]:
+    """The learning rate with the lowest loss, between those tried, and whether it lies inside the grid.
+
+    It is the lowest point of a parabola in log rate through the best rate of the grid and its two neighbours. At an end
+    of the grid there is no such parabola: the end itself is given, and False. Where a run diverged its loss is NaN.
+
+    >>> rates = np.array([1.0, 2.0, 4.0, 8.0])
+    >>> best, inside = best_rate(rates, (np.log(rates) - np.log(3.0)) ** 2)
+    >>> round(best, 6), inside
+    (3.0, True)
+    """
+    rates, losses = np.asarray(rates, float), np.asarray(losses, float)
+    if rates.ndim != 1 or rates.shape != losses.shape or len(rates) < 3:
+        raise InputError(f"best_rate: {rates.size} rates and {losses.size} losses; give three or more of each.")
+    if not (np.diff(rates) > 0).all() or rates[0] <= 0 or np.isnan(losses).all():
+        raise InputError("best_rate: give positive rates in rising order, and at least one loss that is a number.")
+    place = int(np.nanargmin(losses))
+    around = slice(place - 1, place + 2)
+    if place in (0, len(rates) - 1) or not np.isfinite(losses[around]).all():
+        return float(rates[place]), False
+    curvature, slope, _ = np.polyfit(np.log(rates[around]), losses[around], 2)
+    return float(np.exp(-slope / (2 * curvature))) if curvature > 0 else float(rates[place]), True
 
 
 @cache

@@ -8,7 +8,7 @@ import pytest
 from minillm.errors import InputError
 from minillm.learning import optimizer
 from minillm.training.fit import PLAIN, Adam, fit, linear_rates
-from minillm.training.sweep import random_windows, side_by_side, sweep_rates
+from minillm.training.sweep import best_rate, random_windows, side_by_side, sweep_rates
 
 RNG = np.random.default_rng(0)
 PARAMS = {"w": RNG.standard_normal((3, 2), np.float32), "b": np.zeros(2, np.float32)}
@@ -151,3 +151,18 @@ def test_a_sweep_keeps_every_outcome_and_names_the_best_rate():
 def test_random_windows_are_runs_of_the_text_up_to_its_end():
     rows = random_windows(np.arange(5), 4, 100, seed=[1, 2])
     assert (np.diff(rows, axis=1) == 1).all() and set(rows[:, 0]) == {0, 1}
+
+
+def test_the_best_rate_lies_between_those_tried():
+    # Losses 1, 0, 3 at log2 rates 0, 1, 2: 2 t^2 - 3 t + 1 has its lowest point at t = 3/4.
+    assert best_rate([1, 2, 4], [1, 0, 3]) == (pytest.approx(2**0.75), True)
+    assert best_rate([1, 2, 4, 8], [5, 1, 0, 3]) == (pytest.approx(2**1.75), True)  # its neighbours alone count
+    assert best_rate([1, 2, 4], [3, 2, 1]) == (4, False)
+    assert best_rate([1, 2, 4, 8], [3, 2, 1, np.nan]) == (4, False)
+    assert best_rate([1, 2, 4], [1, 1, 1])[1] is False  # the first of equals is at the end
+
+
+@pytest.mark.parametrize("rates, losses", [([1, 2], [0, 1]), ([2, 1, 4], [1, 0, 1]), ([0, 1, 2], [1, 0, 1])])
+def test_rates_that_are_no_grid_are_refused(rates, losses):
+    with pytest.raises(InputError, match="best_rate"):
+        best_rate(rates, losses)
