@@ -84,17 +84,7 @@ def losses_of(config):
     }
 
 
-def shapes(tree):
-    """The same tree without its numbers."""
-    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), tree)
-
-
-def bytes_of(tree):
-    """How many bytes it will have."""
-    return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
-
-
-base, adapter = shapes(smol.params), shapes(init_lora(smol.params, lora, rng))
+base, adapter = jax.eval_shape(lambda base: (base, init_lora(base, lora, rng)), smol.params)  # shapes alone
 asked = jax.ShapeDtypeStruct((4, 129), np.int32)
 parts, learned_numbers = {}, {}
 for name, loss in losses_of(smol.config).items():
@@ -104,12 +94,11 @@ for name, loss in losses_of(smol.config).items():
     memory = step.memory_analysis()
     held = memory.argument_size_in_bytes + memory.output_size_in_bytes + memory.temp_size_in_bytes
     held -= memory.alias_size_in_bytes
-    weights, moments = bytes_of((learned, frozen)), bytes_of(state)
+    weights, moments = num_bytes((learned, frozen)), num_bytes(state)
     parts[name] = {"weights": weights, "optimizer": moments, "gradients, activations": held - weights - moments}
     learned_numbers[name] = sum(leaf.size for leaf in jax.tree.leaves(learned))
     told = ", ".join(f"{what} {value / 2**20:.0f}" for what, value in parts[name].items())
     print(f"{name}: {learned_numbers[name]:,} numbers learned; MiB: {told}")
-    del step
 total = {name: sum(values.values()) for name, values in parts.items()}
 shrinks = parts["full"]["optimizer"] / parts["LoRA"]["optimizer"]
 lesson.claims.decide("optimizer-bytes", shrinks / (learned_numbers["full"] / learned_numbers["LoRA"]))
@@ -287,13 +276,14 @@ def learned_and_forgotten(job):
 
 at_first = jax.tree.map(np.copy, small.params)
 plain = np.asarray(transformer(small.params, old[:4, :-1], small.config))
-asked = test | {"old": old}
-before = {name: float(next_token_loss(small.params, rows, small.config)) for name, rows in asked.items()}
+before = {
+    name: float(next_token_loss(small.params, rows, small.config)) for name, rows in (*test.items(), ("old", old))
+}
 jobs = [(method, steps, seed) for method in LOSSES for seed in SEEDS for steps in HORIZONS]
 ends = np.array(side_by_side(learned_and_forgotten, jobs)).reshape(2, len(SEEDS), len(HORIZONS), 2)
-same = all(jax.tree.leaves(jax.tree.map(np.array_equal, at_first, small.params)))
-same = same and np.array_equal(plain, np.asarray(transformer(small.params, old[:4, :-1], small.config)))
-lesson.claims.decide("base-untouched", bool(same))
+same_weights = all(jax.tree.leaves(jax.tree.map(np.array_equal, at_first, small.params)))
+same_logits = np.array_equal(plain, np.asarray(transformer(small.params, old[:4, :-1], small.config)))
+lesson.claims.decide("base-untouched", [same_weights, same_logits])
 
 gain, rise = dict(zip(LOSSES, ends[..., 0], strict=True)), dict(zip(LOSSES, ends[..., 1], strict=True))
 print(f"before: reviews {before['reviews']:.3f}, Shakespeare {before['old']:.3f} nats per token")
@@ -302,9 +292,7 @@ for method in LOSSES:
     print(f"{method}: gain on reviews / rise on Shakespeare after {HORIZONS} steps:", ", ".join(told))
 low, high = ends[..., 0].min(2).max(), ends[..., 0].max(2).min()
 goals = np.linspace(low, high, 4)
-at_goal = {
-    method: np.array([np.interp(goals, gain[method][seed], rise[method][seed]) for seed in SEEDS]) for method in LOSSES
-}
+at_goal = {name: np.array([np.interp(goals, gain[name][seed], rise[name][seed]) for seed in SEEDS]) for name in LOSSES}
 shared = bool(high - low > 0.1 and (np.diff(ends[..., 0], axis=2) > 0).all())
 lesson.claims.decide("no-forgetting", rise["LoRA"][:, -1], learns=bool((gain["LoRA"] > 0).all()))
 lesson.claims.decide("forgets-less", at_goal["full"].mean(1), minus=at_goal["LoRA"].mean(1), shared=shared)
@@ -355,15 +343,16 @@ for place, name in enumerate(domains):
 lesson.claims.decide("own-domain", better)
 
 figure, axes = canvas(1, 6.0, 3.2)
-bars = {"the base": np.array(list(before.values()))[:3]} | dict(zip(domains, table.mean(2), strict=True))
-for place, ((name, values), colour) in enumerate(zip(bars.items(), (GREY, BLUE, ORANGE, GREEN), strict=True)):
-    label = name if place == 0 else f"adapter of {name}"
-    axes.bar(np.arange(3) + 0.2 * place - 0.3, values, 0.19, color=colour, label=label)
+bars = np.array([[before[name] for name in domains], *table.mean(2)])
+for place, (name, colour) in enumerate(zip(("base", *domains), (GREY, BLUE, ORANGE, GREEN), strict=True)):
+    axes.bar(
+        np.arange(3) + 0.2 * place - 0.3, bars[place], 0.19, color=colour, label=f"{'adapter of ' * (place > 0)}{name}"
+    )
 axes.set_xticks(range(3), list(domains))
 axes.set_ylabel("loss (nats per token)")
 axes.set_title("Each adapter is the best one in its own domain", fontsize=10)
 axes.legend(fontsize=8, ncols=2)
-axes.set_ylim(0, 1.35 * max(map(max, bars.values())))
+axes.set_ylim(0, 1.35 * bars.max())
 print("saved", lesson.figure(figure, "domains"))
 
 # %% [markdown]

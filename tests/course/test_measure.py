@@ -58,6 +58,7 @@ def test_seconds_leaves_the_first_call_out():
 
 def test_bytes_of_a_tree():
     assert num_bytes({"x": jnp.ones((2, 4), jnp.bfloat16), "y": (np.ones(3, np.int8), None)}) == 2 * 4 * 2 + 3
+    assert num_bytes(jax.eval_shape(lambda: jnp.ones((2, 4), jnp.bfloat16))) == 2 * 4 * 2
 
 
 def test_freed_memory_takes_the_compiled_programs_along():
