@@ -27,7 +27,7 @@ import numpy as np
 
 from minillm.adaptation.lora import init_lora, lora_delta, lora_linear
 from minillm.course import Lesson
-from minillm.course.plots import AMBER, BLUE, GREEN, GREY, ORANGE, PINK, canvas, plot_interval
+from minillm.course.plots import AMBER, BLUE, GREEN, GREY, ORANGE, PINK, canvas, plot_means
 from minillm.models.model_files import open_model
 
 lesson = Lesson("2.1.2")
@@ -219,7 +219,7 @@ figure, axes = canvas(1, 6.4, 3.8)
 STYLE = {"queries, values": ("s", ORANGE), "random places": ("X", PINK), "0.1 %": ("D", AMBER), "full": ("*", GREY)}
 for method, values in gains.items():
     marker, colour = STYLE.get(method, ("o", BLUE))
-    plot_interval(axes, sizes[method], values, colour, marker)
+    plot_means(axes, [sizes[method]], [values], None, colour, fmt=marker, markersize=7)
     name = "full (all matrices)" if method == "full" else method
     axes.annotate(name, (sizes[method], values.mean()), (0, -16), textcoords="offset points", ha="center", fontsize=8)
 ranks = [f"R = {rank}" for rank in (1, 2, 4, 8)]
