@@ -220,7 +220,7 @@ from minillm.training.sweep import side_by_side
 free_memory()
 small = open_model("base")
 SMALL = LoRAConfig(rank=4, alpha=8.0)
-RATES = {"full": 3e-3, "LoRA": 1.6e-2}  # of lesson 2.1.2, there found on validation rows
+RATES = {"full": 2e-3, "LoRA": 1.6e-2}  # of lesson 2.1.2, there found on validation rows
 HORIZONS, SEEDS, BATCH, LENGTH = (10, 20, 40, 80), range(6), 8, 32
 MATRICES = {path: leaf_at(small.params, path) for path in linear_paths(small.params)}
 sums = np.random.default_rng(0).integers(10, 100, (4000, 2))
@@ -260,9 +260,9 @@ evaluate = {name: jax.jit(loss) for name, loss in LOSSES.items()}
 def adapt(method, domain, steps, seed):
     """What is learned from so many batches of a domain; runs of one seed share their batches."""
     rows = domains[domain][256:]
-    order = np.random.default_rng(seed).permutation(len(rows))
+    order = np.random.default_rng(100 + seed).permutation(len(rows))
     batches = [rows[np.take(order, range(8 * step, 8 * step + 8), mode="wrap")] for step in range(steps)]
-    first = MATRICES if method == "full" else init_lora(small.params, SMALL, np.random.default_rng(seed))
+    first = MATRICES if method == "full" else init_lora(small.params, SMALL, np.random.default_rng(100 + seed))
     rates = linear_rates(RATES[method], steps, warmup_steps=min(10, steps // 2))
     return fit(first, LOSSES[method], batches, rates, frozen=small.params).params
 
@@ -383,7 +383,10 @@ lesson.claims.decide("mixed-batch", apart)
 # | the base is not harmed | true with the adapter off; with it on, the old text gets worse |
 # | one base, many applications | true, and in one batch, too |
 #
-# (see below)
+# What to believe: the optimizer's saving is exact, and so is "no cost when merged", since the program is the same. The
+# published third of the memory is of a model that dwarfs its activations; ours does not. Forgetting is not nothing:
+# the adapted model loses about as much on Shakespeare as it gains on reviews. LoRA loses less of it than full
+# fine-tuning at the same gain, here about a fifth less; [Biderman2024] saw the same with Llama 2.
 #
 # **Questions**
 #
