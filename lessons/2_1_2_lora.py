@@ -377,8 +377,6 @@ print("every fifth loss:", ", ".join(f"{value:.3f}" for value in losses[::5]), "
 # %% [markdown]
 # ## What remains
 #
-# (see below)
-#
 # From reference to twin: NumPy merges W + scale A B and sends the gradient of the merged matrix back to A and B; JAX
 # never makes the merged matrix, and never computes its gradient, which would be the largest product of all.
 #
