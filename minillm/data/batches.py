@@ -102,6 +102,17 @@ def stacked(batches: Batches | Validation, count: int) -> Int[np.ndarray, "count
     return np.stack([np.concatenate([tokens, labels[:, -1:]], axis=1) for tokens, labels in rows])
 
 
+def in_rows(text: Int[Any, "size"], length: int) -> Int[np.ndarray, "count T+1"]:
+    """The whole text in rows of `length` + 1 tokens, of which all but the last are read; a shorter rest is dropped.
+
+    >>> in_rows(np.arange(7), 2)
+    array([[0, 1, 2],
+           [3, 4, 5]], dtype=int32)
+    """
+    ids = np.asarray(text, np.int32)
+    return ids[: len(ids) // (length + 1) * (length + 1)].reshape(-1, length + 1)
+
+
 def _windows(text: Int[Any, "size"], places: Int[Any, "B"], length: int) -> Rows:
     taken = text[places[:, None] + np.arange(length + 1)].astype(np.int32)
     return taken[:, :-1], taken[:, 1:].copy()  # not one array under two names: who writes to one would change both

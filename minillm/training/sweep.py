@@ -75,6 +75,21 @@ def evaluate_small(config: Config, params: Params, rows: Int[Any, "B length"]) -
     return np.asarray(_evaluate(params, rows, config))
 
 
+def at_best_rate(
+    train: Callable[[float], Result], rates: Iterable[float], loss: Callable[[Result], float]
+) -> tuple[Result, float]:
+    """What training gives at the learning rate whose result has the lowest loss, and this rate.
+
+    `loss` is of rows that choose: neither those that train nor those that test. The caller asks whether the rate lies
+    inside the grid; at its end the best one may lie beyond.
+
+    >>> at_best_rate(lambda rate: 10 * rate, (0.1, 0.2, 0.4), lambda trained: abs(trained - 2))
+    (2.0, 0.2)
+    """
+    trained, rate, _ = min(((end := train(rate), rate, loss(end)) for rate in rates), key=lambda tried: tried[2])
+    return trained, rate
+
+
 def side_by_side(function: Callable[[Job], Result], jobs: Iterable[Job], threads: int | None = None) -> list[Result]:
     """The function of every job, in order, computed by as many threads as there are cores.
 

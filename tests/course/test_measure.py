@@ -9,6 +9,7 @@ import pytest
 
 from minillm.course.measure import (
     effective_number,
+    exact_determinant,
     free_memory,
     mean_and_error,
     mutual_information,
@@ -31,6 +32,15 @@ from minillm.course.plots import (
     weights_map,
 )
 from minillm.errors import InputError
+
+
+def test_an_exact_determinant():
+    # 2 (1 * 4 - 3 * 5) - 1 (0 * 4 - 3 * 7) + 0 = -22 + 21, rows exchanged for the sign, and columns far apart
+    rows = [[2.0, 1.0, 0.0], [0.0, 1.0, 3.0], [7.0, 5.0, 4.0]]
+    assert exact_determinant(rows) == -1
+    assert exact_determinant([rows[1], rows[0], rows[2]]) == 1
+    assert exact_determinant([[a * 2.0**-80, b, c] for a, b, c in rows]) * 2**80 == -1
+    assert exact_determinant([[1.0, 2.0], [2.0, 4.0]]) == 0
 
 
 def test_mean_and_error_by_hand():
