@@ -35,8 +35,8 @@ def loss_with(changes: Changes, params: Params, rows: Rows, config: Config) -> f
     >>> from minillm.config import TINY
     >>> from minillm.transformer.transformer import init_params
     >>> params = init_params(TINY, np.random.default_rng(0))
-    >>> round(loss_with({}, params, np.array([[1, 2, 3]]), TINY), 2)  # ln 7
-    1.95
+    >>> bool(abs(loss_with({}, params, np.array([[1, 2, 3]]), TINY) - np.log(7)) < 0.05)  # it knows nothing yet
+    True
     """
     return float(_losses(config)[0](changes, rows, params))
 
