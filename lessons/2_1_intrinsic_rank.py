@@ -248,11 +248,7 @@ reviews, RUNS, paths = [review.text for review in movie_reviews()], range(3 if f
 
 windows = in_rows(base.tokenizer.encode("\n".join(reviews)), 64)  # 64 tokens are read, 64 predicted
 learned_from, choosing, held_out = windows[:-96], windows[-96:-64], windows[-64:]
-
-
-def base_nats(changes, rows=held_out, params=base.params):
-    """The loss of the base with some changes."""
-    return loss_with(changes, params, rows, base.config)
+base_nats = partial(loss_with, params=base.params, rows=held_out, config=base.config)
 
 
 def base_batches(seed):
@@ -360,11 +356,7 @@ smol, steps = open_model("smollm2"), 4 if fast else 8
 last = [path for path in linear_paths(smol.params) if int(path.split(".")[1]) >= smol.config.num_layers - 3]
 rows = in_rows(smol.tokenizer.encode("\n".join(reviews[:2000])), 64)
 chooses, tests, trains = rows[:12], rows[12:28], rows[28 : 28 + 4 * steps * (len(RUNS) + 1)].reshape(-1, steps, 4, 65)
-
-
-def smol_nats(changes, rows=tests):
-    """The loss of SmolLM2 with some changes."""
-    return loss_with(changes, smol.params, rows, smol.config)
+smol_nats = partial(loss_with, params=smol.params, rows=tests, config=smol.config)
 
 
 def smol_change(run, rate):
