@@ -72,7 +72,6 @@ from jax.flatten_util import ravel_pytree
 from minillm.data import digits
 from minillm.decomposition.subspace_jax import subspace_point
 from minillm.layers.losses_jax import cross_entropy
-from minillm.layers.mlp_jax import mlp
 
 fast = lesson.options.fast
 images, labels = digits()
@@ -82,12 +81,13 @@ def new_network(seed):
     """Two matrices with He's deviation and two biases of zero, as one vector, and the way back."""
     rng = np.random.default_rng(seed)
     first, second = (np.float32(np.sqrt(2 / 64) * rng.standard_normal((64, width))) for width in (64, 10))
-    return ravel_pytree([first, second, np.zeros(64, np.float32), np.zeros(10, np.float32)])
+    return ravel_pytree([first, np.zeros(64, np.float32), second, np.zeros(10, np.float32)])
 
 
 def network(theta, x):
     """The logits of the ten digits."""
-    return mlp(x, *as_layers(theta), activation=jax.nn.relu)
+    weight1, bias1, weight2, bias2 = as_layers(theta)
+    return jax.nn.relu(x @ weight1 + bias1) @ weight2 + bias2
 
 
 def whole_loss(theta, batch):
