@@ -237,15 +237,13 @@ from functools import cache, partial
 from minillm.adaptation.lora import LoRAConfig, init_lora
 from minillm.data import movie_reviews
 from minillm.data.batches import in_rows
-from minillm.decomposition.low_rank_jax import explained_energy, low_rank_approximation
+from minillm.decomposition.low_rank_jax import explained_energy
 from minillm.models.model_files import open_model
 from minillm.parameters import leaf_at, linear_paths, replace_leaves
 from minillm.training.changes import free_change, loss_with, next_token_loss, thin_change
 
 base, RANK, CUTS, TUNING_STEPS = open_model("base"), 8, (1, 2, 4, 8, 16, 32), 30 if fast else 60
 reviews, RUNS, paths = [review.text for review in movie_reviews()], range(3 if fast else 5), linear_paths(base.params)
-
-
 windows = in_rows(base.tokenizer.encode("\n".join(reviews)), 64)  # 64 tokens are read, 64 predicted
 learned_from, choosing, held_out = windows[:-96], windows[-96:-64], windows[-64:]
 base_nats = partial(loss_with, params=base.params, rows=held_out, config=base.config)
@@ -268,6 +266,12 @@ def trained(form, seed, rate):
 def energy(matrix):
     """The fraction of the energy that the first 1, 2, ... directions have."""
     return np.asarray(explained_energy(np.linalg.svd(matrix, compute_uv=False)))
+
+
+def cut(matrix, rank):
+    """The nearest matrix of this rank."""
+    u, s, vt = np.linalg.svd(matrix, full_matrices=False)
+    return (u[:, :rank] * s[:rank]) @ vt[:rank]
 
 
 @cache
@@ -300,7 +304,7 @@ lesson.claims.decide("change-is-low-rank", energies)
 free_gains, thin_gains = (np.array([before - base_nats(run) for run in runs]) for runs in (free_runs, thin_runs))
 cut_gains = np.empty((len(RUNS), len(CUTS)))
 for (run, column), _ in np.ndenumerate(cut_gains):
-    cuts = {path: low_rank_approximation(delta, CUTS[column]) for path, delta in free_runs[run].items()}
+    cuts = {path: cut(delta, CUTS[column]) for path, delta in free_runs[run].items()}
     cut_gains[run, column] = before - base_nats(cuts)
 parts, ratios, at = cut_gains / free_gains[:, None], thin_gains / free_gains, CUTS.index(RANK)
 print(f"the free change gains {free_gains.mean():.3f} nats; cut to rank r, this part of the gain remains:")
@@ -368,7 +372,7 @@ _, rate = at_best_rate(partial(smol_change, len(RUNS)), (1e-4, 3e-4, 1e-3), part
 before, gains, cut_gains, energies = smol_nats({}), [], [], []
 for run in RUNS:
     changes = smol_change(run, rate)
-    cuts = {path: np.asarray(low_rank_approximation(delta, RANK)) for path, delta in changes.items()}
+    cuts = {path: cut(delta, RANK) for path, delta in changes.items()}
     energies.append(np.mean([np.sum(cuts[path] ** 2) / np.sum(delta**2) for path, delta in changes.items()]))
     gains.append(before - smol_nats(changes))
     cut_gains.append(before - smol_nats(cuts))
