@@ -341,7 +341,7 @@ right.errorbar(
     RANK, ratios.mean(), ratios.std(ddof=1), marker="s", color=ORANGE, label="trained at rank 8", ls="", **bars
 )
 right.axhline(0.9, color=GREY, lw=1, ls="--")
-right.set(xscale="log", xlabel="rank of every matrix's change", ylabel="fraction of the free gain", ylim=(0, 1.15))
+right.set(xscale="log", xlabel="rank of every matrix's change", ylabel="fraction of the free gain", ylim=(0, 1.2))
 right.set_xticks(CUTS, CUTS)
 right.minorticks_off()
 right.set_title("Trained at rank 8, or cut to rank 8", fontsize=10)
