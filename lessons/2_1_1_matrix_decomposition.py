@@ -268,6 +268,8 @@ spectra_of_both = ((spectra[path], random_spectra[leaf_at(model.params, path).sh
 energies = [[float(explained_energy(s)[len(s) // 10 - 1]) for s in both] for both in spectra_of_both]
 own, chance = np.transpose(energies)
 print(f"energy of the first tenth, mean of {len(paths)} matrices: {own.mean():.3f}, random {chance.mean():.3f}")
+for index in np.argsort(own - chance)[:2]:
+    print(f"least ordered: {paths[index]}, {own[index]:.3f} where a random matrix has {chance[index]:.3f}")
 lesson.claims.decide("weights-are-structured", own - chance)
 
 # %% [markdown]
@@ -285,8 +287,9 @@ lesson.claims.decide("weights-are-structured", own - chance)
 # %%
 def directions(weight, moment):
     """The singular values and right vectors of a weight, as inputs with this second moment see it."""
-    lower = np.linalg.cholesky(moment.astype(np.float64) + 1e-7 * np.trace(moment) / len(moment) * np.eye(len(moment)))
-    _, s, vt = np.linalg.svd(lower.T.astype(np.float32) @ weight, full_matrices=False)
+    lengths = np.sqrt(np.diag(moment))  # taken out and put back, so that short inputs are not lost beside long ones
+    lower = np.linalg.cholesky(moment / np.outer(lengths, lengths) + 1e-4 * np.eye(len(moment)))
+    _, s, vt = np.linalg.svd((lower.T * lengths).astype(np.float32) @ weight, full_matrices=False)
     return s, vt
 
 
