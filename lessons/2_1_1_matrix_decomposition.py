@@ -390,7 +390,12 @@ print("saved", lesson.figure(figure, "weights"))
 # %% [markdown]
 # ## What remains
 #
-# TODO
+# The decomposition is exact, and what is left out is known exactly, in the norm that one chose. A photograph can spare
+# most of its directions. A language model that loses a tenth of them seems to break, if they are chosen by the error of
+# the matrix: some inputs are tens of times as long as the others, and their rows of W matter most. Chosen by the error
+# of the output, the same tenth costs little. Half of the directions cost more, so the weights are ordered, and **not**
+# of low rank. The chapter does not say that they are. It speaks of their *change* in fine-tuning, and lesson 2.1 finds
+# that free training does not make a change of low rank either; what is left to LoRA is that such a change may suffice.
 #
 # From reference to twin: the loops over pairs became rounds of a tournament, and the loops over a batch one operation.
 # What it cost: the gradient of a decomposition needs care where two singular values are equal (`truncated_svd_vjp`).

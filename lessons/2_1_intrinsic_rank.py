@@ -386,7 +386,10 @@ lesson.claims.decide(
 # %% [markdown]
 # ## What remains
 #
-# TODO
+# Keep the three claims apart. That few *random* dimensions suffice says nothing about ranks. What free training adds to
+# a matrix is more ordered than chance, and still no matrix of low rank: the short directions are many, and together
+# they carry a part of the gain. Whether a change of low rank is *enough* can be seen only by training one, and this is
+# what LoRA builds on. All of it was measured on short runs of small models; longer training may need more directions.
 #
 # From reference to twin nothing changed except the library: `minillm/decomposition/subspace.py` and `subspace_jax.py`
 # have the same line, and JAX derives the gradient. What it costs: P has d columns for each parameter.
