@@ -4,20 +4,16 @@
 # - **Section:** 2.1.1
 # - **Korean title:** 행렬 분해
 # - **Time:** 3 minutes (1 with `--fast`), 3 GB
-# - **You will see:** what a matrix does to a circle; three ways to the same decomposition, and where they differ; a
-#   photograph with nine tenths of its directions taken away; and a language model that survives the same cut or not,
-#   depending on how one measures length
+# - **You will see:** what a matrix does to a circle; three ways to the same decomposition; a photograph without nine
+#   tenths of its directions; and a language model that survives a cut or not, depending on how one measures length
 
 # %% [markdown]
 # ## The idea
 #
 # Any matrix is a rotation, a stretch along perpendicular axes, and another rotation. The stretches are its singular
 # values. If a few are large and the rest small, the matrix is nearly a sum of a few simple ones, each a column times a
-# row, and need not be stored whole.
-#
-# The chapter's notes have a heading here and no text. They say of a matrix's *change* in fine-tuning that it lies in
-# few dimensions (lesson 2.1 measures that), and nothing of the matrix itself. That the weights of a language model are
-# of low rank is a claim of ours, which this lesson tests.
+# row, and need not be stored whole. The chapter says of a matrix's *change* in fine-tuning that it lies in few
+# dimensions (2.1 measures that), and nothing of the matrix itself. That weights are of low rank is a claim of ours.
 
 # %% [markdown]
 # ## By eye
@@ -56,9 +52,7 @@ for ax, points, arrows, title in (
     ax.plot(*points, color=GREY)
     for arrow, colour in zip(arrows, (BLUE, ORANGE), strict=True):
         ax.annotate("", arrow, (0, 0), arrowprops={"arrowstyle": "->", "color": colour, "lw": 2, "shrinkB": 0})
-    ax.set_aspect("equal")
-    ax.set(xlabel="first coordinate", ylabel="second coordinate")
-    ax.set_title(title, fontsize=9)
+    ax.set(aspect="equal", xlabel="first coordinate", ylabel="second coordinate", title=title)
 print("saved", lesson.figure(figure, "ellipse"))
 
 # %% [markdown]
@@ -169,19 +163,14 @@ def gejsv(matrix):
     return scaled * scale[0] / scale[1]
 
 
-methods = {
-    "Jacobi": lambda matrix: jacobi_svd(matrix).s,
-    "gejsv": gejsv,
-    "Golub-Kahan": lambda matrix: golub_kahan_svd(matrix).s,
-    "gesdd": lambda matrix: np.linalg.svd(matrix, compute_uv=False),
-}
-errors = {name: [] for name in methods}
+errors = {"Jacobi": [], "gejsv": [], "Golub-Kahan": [], "gesdd": []}
 for _ in range(20):
     graded = rng.integers(-9, 10, (6, 6)) * 2.0 ** np.round(np.linspace(-40, 0, 6))
     determinant = exact_determinant(graded)
-    for name, method in methods.items():
-        errors[name].append(digits_lost(method(graded), determinant))
-print("singular values of the last of 20 matrices", jacobi_svd(graded).s)
+    by_hand, by_name = (jacobi_svd(graded).s, golub_kahan_svd(graded).s), np.linalg.svd(graded, compute_uv=False)
+    for name, s in zip(errors, (by_hand[0], gejsv(graded), by_hand[1], by_name), strict=True):
+        errors[name].append(digits_lost(s, determinant))
+print("singular values of the last of 20 matrices", by_hand[0])
 print(
     "relative error, geometric mean:", ", ".join(f"{name} {10 ** np.mean(logs):.0e}" for name, logs in errors.items())
 )
@@ -191,8 +180,7 @@ lesson.claims.decide("tiny-values", [errors["Jacobi"], errors["gejsv"], errors["
 # ## Speed
 #
 # A whole decomposition is more than one needs for a few directions. A randomized one multiplies a few random vectors by
-# the matrix and decomposes what comes out. The fastest of several runs counts: the others also measure what else the
-# machine was doing.
+# the matrix and decomposes what comes out. The fastest of several runs counts: others measure what else is running.
 
 # %%
 from minillm.decomposition.low_rank_jax import randomized_svd
@@ -264,12 +252,11 @@ for path in paths:
         random_spectra[weight.shape] = np.linalg.svd(normal, compute_uv=False)
 
 
-spectra_of_both = ((spectra[path], random_spectra[leaf_at(model.params, path).shape]) for path in paths)
-energies = [[float(explained_energy(s)[len(s) // 10 - 1]) for s in both] for both in spectra_of_both]
-own, chance = np.transpose(energies)
+both = ([spectra[path] for path in paths], [random_spectra[leaf_at(model.params, path).shape] for path in paths])
+own, chance = (np.array([float(explained_energy(s)[len(s) // 10 - 1]) for s in group]) for group in both)
 print(f"energy of the first tenth, mean of {len(paths)} matrices: {own.mean():.3f}, random {chance.mean():.3f}")
-for index in np.argsort(own - chance)[:2]:
-    print(f"least ordered: {paths[index]}, {own[index]:.3f} where a random matrix has {chance[index]:.3f}")
+worst = int(np.argmin(own - chance))
+print(f"least ordered: {paths[worst]}, {own[worst]:.3f} where a random matrix has {chance[worst]:.3f}")
 lesson.claims.decide("weights-are-structured", own - chance)
 
 # %% [markdown]
@@ -322,7 +309,6 @@ for layer in (0, 12, 27):
     lengths = np.sqrt(np.diag(moments[f"layers.{layer}.attention.query"]))
     print(f"inputs of layer {layer}: the longest {lengths.max():.2f}, the median {np.median(lengths):.2f}")
 weighted = {path: directions(leaf_at(model.params, path), moments.pop(path))[1] for path in paths}
-del moments
 
 # %% [markdown]
 # Then the test that counts: leave directions out of *every* matrix of every layer, and let the model predict passages
@@ -343,8 +329,9 @@ passages = np.array([encode(text[begin : begin + 1000])[:128] for begin in begin
 def losses(changed, rows=passages):
     """The loss of each passage, with some matrices changed; four at a time, which bounds the memory of the logits."""
     params = replace_leaves(model.params, changed)
-    parts = [evaluate_small(model.config, params, part).mean(1) for part in np.split(rows, len(rows) // 4)]
-    return np.concatenate(parts)
+    return np.concatenate(
+        [evaluate_small(model.config, params, part).mean(1) for part in np.split(rows, len(rows) // 4)]
+    )
 
 
 def smaller(bases, fraction, kind=""):
@@ -394,8 +381,8 @@ print("saved", lesson.figure(figure, "weights"))
 # most of its directions. A language model that loses a tenth of them seems to break, if they are chosen by the error of
 # the matrix: some inputs are tens of times as long as the others, and their rows of W matter most. Chosen by the error
 # of the output, the same tenth costs little. Half of the directions cost more, so the weights are ordered, and **not**
-# of low rank. The chapter does not say that they are. It speaks of their *change* in fine-tuning, and lesson 2.1 finds
-# that free training does not make a change of low rank either; what is left to LoRA is that such a change may suffice.
+# of low rank. The chapter speaks of their *change*, and lesson 2.1 finds that free training does not make a change of
+# low rank either; what is left to LoRA is that such a change may suffice.
 #
 # From reference to twin: the loops over pairs became rounds of a tournament, and the loops over a batch one operation.
 # What it cost: the gradient of a decomposition needs care where two singular values are equal (`truncated_svd_vjp`).

@@ -10,11 +10,9 @@
 # %% [markdown]
 # ## The idea
 #
-# The chapter says: the important changes of a network lie in few dimensions. Three different claims hide in this
-# sentence, and none follows from another:
+# The chapter says: the important changes of a network lie in few dimensions. Three different claims hide in this:
 #
-# - **Low intrinsic dimension** ([Li2018], [Aghajanyan2020]): a random subspace of few dimensions, of all parameters
-#   together, contains a good solution.
+# - **Low intrinsic dimension** ([Li2018], [Aghajanyan2020]): a random subspace of all parameters has a good solution.
 # - **The change is of low rank:** free training changes each matrix along a few directions only.
 # - **A change of low rank is enough** [Hu2021]: training that is *restricted* to few directions reaches the same loss.
 #
@@ -28,7 +26,7 @@
 # ## By eye
 #
 # Two parameters that may only move together: theta = theta_0 + P z with a single number z. The gradient by z is the
-# part of the gradient by theta that lies along P. Training finds the point of the line that is nearest to the goal.
+# part of theta's gradient that lies along P. Training finds the point of the line that is nearest to the goal.
 
 # %%
 import numpy as np
@@ -47,8 +45,9 @@ for _ in range(4):
     visited.append(point)
     z = z - 0.7 * vjp(point - goal)[0]
 figure, ax = canvas(1, 4.6, 3.4)
-for radius in (0.5, 1.0, 1.5, 2.0):
-    ax.plot(*(goal[:, None] + radius * np.stack([np.cos(turn), np.sin(turn)])), color=GREY, lw=0.6)
+ax.plot(
+    *(goal[:, None] + np.stack([np.cos(turn), np.sin(turn)])), color=GREY, lw=0.8, label="all at distance 1 from it"
+)
 ax.plot(*np.outer(projection[:, 0], [-0.3, 3]), color=BLUE, label="where theta may be: theta_0 + P z")
 ax.plot(*np.transpose(visited), "o", color=ORANGE, label="four steps of training")
 ax.plot(*goal, "*", color=GREEN, ms=13, label="the best point of all")
@@ -62,7 +61,7 @@ print("saved", lesson.figure(figure, "line"))
 #
 # 5,000 digits of MNIST, made small (8 x 8), and a network 64 - 64 - 10 with 4,810 parameters, all in one vector. The
 # gradient of 20 numbers: NumPy takes the gradient of the whole network and multiplies by P^T; JAX differentiates
-# through P. Losses are in **nats**: minus the natural logarithm of the probability of the right answer.
+# through P. Losses are in **nats**: minus the natural logarithm of the right answer's probability.
 
 # %%
 import jax
@@ -102,8 +101,7 @@ def subspace_loss(z, batch, frozen):
     return whole_loss(subspace_point(theta, projection, z), batch)
 
 
-(start, as_layers), few = new_network(0), (images[:50], labels[:50])
-PARAMETERS = start.size
+(start, as_layers), few, PARAMETERS = new_network(0), (images[:50], labels[:50]), 4810
 projection = init_projection(PARAMETERS, 20, np.random.default_rng(0))
 z = np.random.default_rng(1).standard_normal(20, np.float32)
 point, vjp = subspace_point_vjp(np.asarray(start), projection, z)
@@ -119,8 +117,7 @@ lesson.claims.decide("gradient", np.abs(by_hand - by_jax).max() / np.abs(by_jax)
 #
 # - **new:** random parameters;
 # - **mirrored:** a network that was trained on the same digits in a mirror, a related task;
-# - **shuffled:** a network trained equally long on these, with labels shuffled among the images: it was trained, and
-#   knows nothing. It shows whether *having been trained* already helps.
+# - **shuffled:** a network trained equally long on these, with labels shuffled among the images: it knows nothing.
 #
 # **Predict:** of 4,810 dimensions, how many are needed? Fewer from which start?
 
@@ -196,7 +193,6 @@ for name, thetas in starts.items():
     inside &= all(RATES[0] < rate < RATES[-1] for d, (_, rate) in zip(DIMENSIONS, runs, strict=True) if 25 < d < 400)
     print(f"{name:9}", *(f"{d}: {mean:.2f} " for d, mean in zip(DIMENSIONS, scores[name].mean(0), strict=True)), end="")
     print(" rates", *(rate for _, rate in runs), " d_90", *(f"{size:.0f}" for size in d90[name]))
-print(f"from a new start d_90 is {d90['new'].mean() / PARAMETERS:.1%} of the parameters")
 lesson.claims.decide("few-dimensions", d90["new"], inside=inside)
 logs = {name: np.log(sizes) for name, sizes in d90.items()}
 other = np.minimum(logs["new"], logs["shuffled"])
@@ -377,11 +373,9 @@ for run in RUNS:
     gains.append(before - smol_nats(changes))
     cut_gains.append(before - smol_nats(cuts))
 gains, cut_gains, learned = np.array(gains), np.array(cut_gains), min(gains) > 0.02
-print(f"learning rate {rate}; {RANK} directions have {np.mean(energies):.2f} of the energy")
-print(f"gains of the runs {gains.round(3)}, cut to {RANK} directions {cut_gains.round(3)}")
-lesson.claims.decide(
-    "real-change", cut_gains - 0.9 * gains, learned=learned, measured=f"{cut_gains.sum() / gains.sum():.1%}"
-)
+print(f"rate {rate}: gains {gains.round(3)}, cut {cut_gains.round(3)}; energy in {RANK} {np.mean(energies):.2f}")
+part = f"{cut_gains.sum() / gains.sum():.1%} of it"
+lesson.claims.decide("real-change", cut_gains - 0.9 * gains, learned=learned, measured=part)
 
 # %% [markdown]
 # ## What remains
@@ -392,13 +386,12 @@ lesson.claims.decide(
 # what LoRA builds on. All of it was measured on short runs of small models; longer training may need more directions.
 #
 # From reference to twin nothing changed except the library: `minillm/decomposition/subspace.py` and `subspace_jax.py`
-# have the same line, and JAX derives the gradient. What it costs: P has d columns for each parameter.
+# have the same line, and JAX derives the gradient. What it costs: d numbers of P for each parameter.
 #
 # **Questions**
 #
 # 1. A direction of P changes every matrix at once. What rank has its part in each matrix?
-# 2. Adam divides each number's step by the size of that number's gradient. Why does this spread a change over many
-#    directions, even where the gradient has few?
+# 2. Adam moves every number by about the same amount. Why does this spread a change over many directions?
 # 3. Train everything, and cut the matrices' change to rank 0. Why is the gain not 0?
 #
 # **To read next:** 2.1.1 for the decomposition that was used here, 2.1.2 for what is built on it.
