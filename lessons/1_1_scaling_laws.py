@@ -207,8 +207,8 @@ right.legend(fontsize=8)
 print("saved", lesson.figure(figure, "refit"))
 
 # %% [markdown]
-# The package has an optimiser of its own, BFGS from all starts at once (`minillm/learning/scaling_fit.py`); its twin is
-# one compiled program. float32 cannot see such small slopes, so float64 is turned on for it.
+# Which way an average errs is an accident of the starts. The package has an optimiser of its own, BFGS from all starts
+# at once; its twin is one compiled program. float32 cannot see such small slopes, so float64 is turned on for it.
 
 # %%
 import jax.numpy as jnp
@@ -364,7 +364,7 @@ if between:
     lines = np.array([law(walk_sizes) - H for law in walk_laws]).mean(0)
     left.plot(walk_sizes, lines, color=BLUE, label="line through the five smaller sizes")
     left.plot(walk_sizes[-1], walk_forecasts.mean() - H, "*", color=ORANGE, markersize=13, label="forecast")
-left.set(title="Walks: nearly a line, once H is subtracted", ylabel="loss above the entropy, nats per token")
+left.set(title="Walks: close to a line, steeper at the end", ylabel="loss above the entropy, nats per token")
 fine = np.geomspace(sizes[0], sizes[-1], 100)
 curves = zip(LENGTHS, by_width.transpose(1, 0, 2), (AMBER, GREEN, BLUE), strict=True)
 for steps, losses, colour in curves:
