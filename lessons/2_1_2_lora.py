@@ -3,7 +3,7 @@
 #
 # - **Section:** 2.1.2
 # - **Korean title:** LoRA
-# - **Time:** 4 minutes (2 with `--fast`)
+# - **Time:** 3 minutes (2 with `--fast`), 2 GB
 # - **You will see:** a picture of W + BA; why one of the two matrices begins at zero; what the rank buys; which
 #   learning rate LoRA wants, and what alpha does to it; and a real model that learns a task by 0.1 % of its parameters
 
@@ -145,10 +145,9 @@ windows = windows[np.random.default_rng(0).permutation(len(windows))]
 test, validation, learned_from = windows[:256], windows[256:384], windows[384:]
 print(f"{len(learned_from):,} rows to learn from, {len(validation)} to tune on, {len(test)} to test on")
 
-QV = ("*.query", "*.value")
 LORA = {f"R = {rank}": LoRAConfig(rank, SCALE * rank) for rank in (1, 2, 4, 8)}
-LORA |= {"queries, values": LoRAConfig(10, SCALE * 10, QV), "0.1 %": LoRAConfig(1, SCALE, ("*.value",))}
-LORA |= {"R = 4, alpha 32": LoRAConfig(4, 32.0)}
+LORA |= {"queries, values": LoRAConfig(10, SCALE * 10, ("*.query", "*.value"))}
+LORA |= {"0.1 %": LoRAConfig(1, SCALE, ("*.value",)), "R = 4, alpha 32": LoRAConfig(4, 32.0)}
 MATRICES = {path: leaf_at(params, path) for path in linear_paths(params)}
 
 
@@ -206,7 +205,6 @@ for method, values in gains.items():
     told = f"gain {values.mean():.3f} ({values.mean() / gains['full'].mean():.0%} of full)"
     print(f"{method:16} {sizes[method]:8,} numbers, rate {best[method]:.4f}: {told}")
 
-# The runs of one seed share their batches, so methods are compared seed by seed.
 learns = gains["full"].min() > 0.1
 lesson.claims.decide("recovers", gains["R = 4"] - 0.9 * gains["full"], learns=learns)
 lesson.claims.decide("tenth", gains["0.1 %"] - 0.9 * gains["full"], learns=learns)
@@ -221,11 +219,12 @@ for method, values in gains.items():
     marker, colour = STYLE.get(method, ("o", BLUE))
     plot_means(axes, [sizes[method]], [values], None, colour, fmt=marker, markersize=7)
     name = "full (all matrices)" if method == "full" else method
-    axes.annotate(name, (sizes[method], values.mean()), (0, -16), textcoords="offset points", ha="center", fontsize=8)
+    place = (0, 9 if method.startswith("R =") else -16)
+    axes.annotate(name, (sizes[method], values.mean()), place, textcoords="offset points", ha="center", fontsize=8)
 ranks = [f"R = {rank}" for rank in (1, 2, 4, 8)]
 axes.plot([sizes[rank] for rank in ranks], [gains[rank].mean() for rank in ranks], color=BLUE, lw=1.2)
 axes.set(xscale="log", xlabel="numbers learned", ylabel="gain on held-out reviews (nats per token)")
-axes.set_ylim(0, 1.08 * gains["full"].mean())
+axes.set(xlim=(500, 2e6), ylim=(0, 1.08 * gains["full"].mean()))
 part = gains["R = 4"].mean() / gains["full"].mean()
 axes.set_title(f"R = 4 has {part:.0%} of the gain of full fine-tuning", fontsize=10)
 print("saved", lesson.figure(figure, "ranks"))
@@ -266,6 +265,7 @@ for method, colour in CURVES.items():
     axes.axvline(10 ** logs[method].mean(), color=colour, lw=1, ls=":")
 axes.set(xscale="log", xlabel="highest learning rate", ylabel="validation loss (nats per token)")
 axes.set_title("The best rate (dotted) depends on alpha; one line is one seed", fontsize=10)
+axes.set_ylim(4.15, 4.75)  # higher losses are of rates that are far too high
 axes.legend(fontsize=8)
 print("saved", lesson.figure(figure, "rates"))
 
@@ -297,8 +297,7 @@ frozen = jax.device_put(smol.params)
 del smol
 lora = LoRAConfig(rank=1, alpha=SCALE, targets=("layers.2?.*",))
 learned = init_lora(frozen, lora, np.random.default_rng(0))
-numbers = smol_config.num_parameters
-print(f"{size(learned):,} of {numbers:,} numbers learned: {size(learned) / numbers:.2%}")
+print(f"{size(learned):,} numbers learned: {size(learned) / smol_config.num_parameters:.2%}")
 answers = np.array([tokenizer.encode(word)[0] for word in (" negative", " positive")], np.int32)
 WIDTH, TESTED, STEPS_REAL = 40, (40 if fast else 160), (10 if fast else 20)
 examples = []
@@ -339,8 +338,7 @@ batches = [
 ]
 fitted = fit(learned, answer_loss, batches, linear_rates(3e-3, STEPS_REAL, warmup_steps=5), frozen=frozen)
 last = answer_nats(fitted.params)
-frequent = max(truth[:TESTED].mean(), 1 - truth[:TESTED].mean())
-print(f"the more frequent answer alone would be right in {frequent:.1%} of {TESTED}")
+print(f"{truth[:TESTED].mean():.1%} of {TESTED} held-out sentences are positive")
 for name, nats in (("before", first), (f"after {STEPS_REAL} steps", last)):
     print(f"{name}: {(nats < np.log(2)).mean():.1%} right, {nats.mean():.3f} nats for the right answer")
 lesson.claims.decide("real-task", first, minus=last)
@@ -376,6 +374,15 @@ print("every fifth loss:", ", ".join(f"{value:.3f}" for value in losses[::5]), "
 
 # %% [markdown]
 # ## What remains
+#
+# In forty steps an adapter of R = 4 gets 87 % of the gain of full fine-tuning by 5 % of the numbers, and 768 numbers
+# still get 44 %. So a small part of the parameters does much of the work. It does not do all of it here, as it did for
+# the tasks of GPT-3: our base has to learn a new kind of text. Places matter more than rank: at equal size all matrices
+# gain 46 % more than queries and values. As many weights at random places gain as much as R = 4, or nearly: two more
+# per cent for low rank lie within the uncertainty. So a good LoRA run is no proof that the change has a low rank.
+# LoRA wanted 3 times the learning rate of full fine-tuning at alpha = 32, and 6.5 times at alpha = 8.
+#
+# One run of another seed, on validation rows, told us where to put the grids; other sentences, the real task's rate.
 #
 # From reference to twin: NumPy merges W + scale A B and sends the gradient of the merged matrix back to A and B; JAX
 # never makes the merged matrix, and never computes its gradient, which would be the largest product of all.
