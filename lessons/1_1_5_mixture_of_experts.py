@@ -58,8 +58,7 @@ import jax
 from minillm.experts import moe_jax
 from minillm.experts.moe import init_moe_params, moe
 
-rng = np.random.default_rng(0)
-# The twin computes the same layer, with a capacity and without.
+rng = np.random.default_rng(0)  # the twin computes the same layer, with a capacity and without
 params = jax.tree.map(lambda weight: 10 * weight, init_moe_params(MoEConfig(8), 32, 48, rng))
 vectors, apart = rng.standard_normal((200, 32), np.float32), []
 for config in (MoEConfig(8), MoEConfig(8, k=1, capacity_factor=1.0)):
@@ -179,14 +178,9 @@ lesson.claims.decide("experts-share-domains", after, minus=before)
 # %%
 print("unbiased start:", *(f"{effective_number(routed(run.params)[0]):.1f}" for run in trained["experts"]))
 ROOM = replace(TOP1, capacity_factor=8.0)  # drops none, as before, but compiles faster
-arms = {
-    "nothing": ROOM,
-    "balance loss 0.01": replace(ROOM, balance_weight=0.01),
-    "balance loss 0.1": replace(ROOM, balance_weight=0.1),
-    "selection bias": replace(ROOM, bias_rate=0.01),
-    "noise": ROOM,
-    "experts choose": replace(TOP1, choice="expert", capacity_factor=1.0),
-}
+arms = {"nothing": ROOM} | {f"balance loss {weight}": replace(ROOM, balance_weight=weight) for weight in (0.01, 0.1)}
+arms |= {"selection bias": replace(ROOM, bias_rate=0.01), "noise": ROOM}
+arms["experts choose"] = replace(TOP1, choice="expert", capacity_factor=1.0)
 number, (figure, ax) = {}, canvas(width=7)
 for row, name in enumerate(arms):
     run = partial(laboratory.recover, arms[name], noise=name == "noise")
@@ -198,10 +192,9 @@ for row, name in enumerate(arms):
 lesson.claims.decide("collapse-stays", number["nothing"], collapsed=collapsed)
 lesson.claims.decide("balancing-recovers", number["balance loss 0.1"], minus=number["nothing"], collapsed=collapsed)
 ax.set_yticks(range(len(arms)), list(arms))
-ax.invert_yaxis()
 ax.axvline(0.25, color="black", linestyle="--", linewidth=1)
-ax.set(xlim=(0, 1.45), xticks=[0, 0.25, 0.5, 0.75, 1], xlabel="load (amber: the two favoured; dashed: their even load)")
-ax.set_title("What brings a collapsed router back")
+ax.set(xlim=(0, 1.45), ylim=(5.6, -0.6), xlabel="load (amber: the two favoured; dashed: their even load)")
+ax.set(xticks=[0, 0.25, 0.5, 0.75, 1], title="What brings a collapsed router back")
 print("saved", lesson.figure(figure, "collapse"))
 
 # %% [markdown]
