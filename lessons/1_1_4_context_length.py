@@ -250,7 +250,7 @@ from minillm.data.tokenisation import encode, make_tokenizer
 characters = make_tokenizer("characters", "".join(drama[:7]))
 training, choosing, testing = (encode(characters, text) for text in ("".join(drama[:5]), drama[5], drama[6]))
 lab, STEPS_64 = Stretching(training, characters.get_vocab_size()), 200 if fast else 600
-OTHER_SEEDS = range(20, 23 if fast else 27)  # a first run had five others
+OTHER_SEEDS = range(20, 23 if fast else 27)  # a first run had others
 choose_rows, test_rows = (stacked(Validation(text, 16, 256, 8), 8).reshape(-1, 257) for text in (choosing, testing))
 ARMS = {"none, at 64": ("none", 64)} | {f"{way}, at 256": (way, 256) for way in ("none", "interpolation", "YaRN")}
 
@@ -290,7 +290,8 @@ lesson.claims.decide("tunes-better", far["none, at 256"], minus=far["interpolati
 figure, panels = canvas(2, 9, 4.2, sharey=True)
 shown = (["windows of 64", *WAYS], ["windows of 64", *ARMS])
 colours = ([GREY, ORANGE, AMBER, GREEN, BLUE], [GREY, PINK, ORANGE, AMBER, BLUE])
-for axes, names, some, title in zip(panels, shown, colours, ("As trained at 64", "After 60 more steps"), strict=True):
+titles = ("As trained: YaRN alone holds", "Sixty steps at 256 repair")
+for axes, names, some, title in zip(panels, shown, colours, titles, strict=True):
     for name, colour in zip(names, some, strict=True):
         pieces = curve[name].reshape(len(OTHER_SEEDS), -1, 16).mean(2)  # sixteen positions together
         plot_band(axes, np.arange(8, 256, 16), pieces.T, name, colour)
@@ -299,7 +300,6 @@ for axes, names, some, title in zip(panels, shown, colours, ("As trained at 64",
     axes.legend(frameon=False, fontsize=7, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.2))
 panels[0].set_ylabel("loss, nats per character")
 print("saved", lesson.figure(figure, "extension"))
-free_memory()
 
 # %% [markdown]
 # ## A real model at its own lengths
