@@ -126,7 +126,7 @@ lesson.claims.decide("first-gradient", largest)
 # - **0.1 %**: R = 1 of the value matrices, 768 numbers.
 #
 # Each has its learning rate tuned alike: five rates, one run each, judged on validation rows. The rate that is best
-# there is then used for all seeds, and only these runs see the test rows.
+# there is then used for all seeds, and the test rows judge only these runs.
 #
 # **Predict:** how much of full fine-tuning's gain does R = 4 have? And as many weights at random places?
 

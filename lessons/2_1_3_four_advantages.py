@@ -386,7 +386,7 @@ lesson.claims.decide("mixed-batch", apart)
 # What to believe: the optimizer's saving is exact, and so is "no cost when merged", since the program is the same. The
 # published third of the memory is of a model that dwarfs its activations; ours does not. Forgetting is not nothing:
 # the adapted model loses about as much on Shakespeare as it gains on reviews. LoRA loses less of it than full
-# fine-tuning at the same gain, here about a fifth less; [Biderman2024] saw the same with Llama 2.
+# fine-tuning at the same gain (figure `forgetting`); [Biderman2024] saw the same with Llama 2.
 #
 # **Questions**
 #
