@@ -3,7 +3,7 @@
 #
 # - **Section:** 1.1.5
 # - **Korean title:** 전문가 혼합
-# - **Time:** 3 minutes (1 with `--fast`), 1.5 GB
+# - **Time:** 3 minutes (2 with `--fast`), 1.5 GB
 # - **You will see:** a picture of four words on their way through three experts; experts that learn a made-up task
 #   faster than a dense layer; a router that collapses, and five remedies; experts that are added later; and what
 #   remains of all this when small models read Shakespeare
@@ -134,7 +134,7 @@ figure, ax = canvas()
 for (kind, of_kind), colour in zip(curves.items(), (ORANGE, GREEN, BLUE), strict=True):
     plot_seeds(ax, np.arange(10, STEPS + 1), of_kind, kind, colour)
 ax.axhline(0.1, color=GREY, linestyle="--", linewidth=1)
-ax.set(xlabel="step", ylabel="loss, nats", yscale="log", title="512 facts: experts against two dense layers")
+ax.set(xlabel="step", ylabel="loss, nats", yscale="log", title="Experts learn faster at equal work, not at equal size")
 legend_below(figure, 3)
 print("saved", lesson.figure(figure, "lookup"))
 
@@ -234,7 +234,7 @@ lesson.claims.decide("routing-protects", wider, minus=added, reached=bool(max(*w
 ax.axvline(1, color=GREY, linestyle="--", linewidth=1)
 ax.invert_xaxis()
 ax.set(xlabel="loss of the new domains, nats (training goes to the right)", ylabel="loss of the old domains, nats")
-ax.set_title("What is lost of the old while the new is learned")
+ax.set_title("Added experts protect the old only if the router is directed")
 legend_below(figure, 2)
 print("saved", lesson.figure(figure, "added"))
 
@@ -386,8 +386,8 @@ lesson.claims.decide("faster-inference", took["experts"] / took["dense, equal si
 # in place of the others': every token costs E experts. The fast forms (`minillm/experts/fast`) sort the tokens by
 # expert, or give each expert a buffer of fixed size.
 #
-# Two warnings. The lookup task was designed so that experts win: it says what they can do, not what they usually do.
-# The text models are tiny and train for seconds; published gains are of models a thousand times as large.
+# Three warnings. The lookup task was designed so that experts win: it says what they can do. Its dense layer of equal
+# work liked the largest rate of three. The text models are tiny: published gains are of models a thousand times larger.
 #
 # **Questions.** 1. With k = 1 and a gate of constant 1, what would the router learn? 2. A layer has 64 experts, k = 2.
 # By which factor does its size exceed that of a dense layer of equal work, and what does a batch of one token gain?
