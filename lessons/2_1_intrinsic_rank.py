@@ -5,7 +5,7 @@
 # - **Korean title:** 내재적 랭크
 # - **Time:** 4 minutes (2 with `--fast`), 3 GB
 # - **You will see:** a network of 4,810 parameters trained by fewer than 200 numbers; what fine-tuning changes in a
-#   matrix, direction by direction; and why a change of high rank can be replaced by one of low rank
+#   matrix, direction by direction; and whether training that may use few directions is enough
 
 # %% [markdown]
 # ## The idea
@@ -239,11 +239,8 @@ from minillm.parameters import leaf_at, linear_paths, replace_leaves
 from minillm.training.changes import free_change, loss_with, next_token_loss, thin_change
 
 base, RANK, CUTS, TUNING_STEPS = open_model("base"), 8, (1, 2, 4, 8, 16, 32), 30 if fast else 60
-reviews, RUNS, paths = (
-    [review.text for review in movie_reviews()],
-    range(3) if fast else range(10, 15),
-    linear_paths(base.params),
-)
+RUNS, paths = range(3) if fast else range(10, 15), linear_paths(base.params)  # trials used the seeds below 10
+reviews = [review.text for review in movie_reviews()]
 windows = in_rows(base.tokenizer.encode("\n".join(reviews)), 64)  # 64 tokens are read, 64 predicted
 learned_from, choosing, held_out = windows[:-96], windows[-96:-64], windows[-64:]
 base_nats = partial(loss_with, params=base.params, rows=held_out, config=base.config)
