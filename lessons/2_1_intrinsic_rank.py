@@ -18,7 +18,6 @@
 #
 # A change along one random direction of all parameters has full rank in every matrix, so the first does not give the
 # second. Training may use many directions although few would do, so the third can hold where the second fails.
-#
 # Tutorials say that 200 numbers tune RoBERTa-base. They tune RoBERTa-*large*, by a method called SAID: one random
 # projection serves all layers, and one more number for each layer scales its part.
 
@@ -220,7 +219,6 @@ print("saved", lesson.figure(figure, "dimension"))
 # The shipped base, which knows Shakespeare, learns film reviews. We train its matrices and freeze the embedding and the
 # norms, so that all of the gain lies in the matrices' changes: without these, at rank 0, the gain is 0. (If everything
 # is trained, part of the gain is elsewhere. The first line below measures it.)
-#
 # Each matrix's change is decomposed (2.1.1 explains how): a sum of directions, each with a singular value s. Its
 # **energy** is s^2. A random matrix, too, has some energy in its first directions, so we compare with one of the same
 # shape. Then we cut every change to its first r directions, and measure what remains of the gain.
