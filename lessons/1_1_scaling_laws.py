@@ -58,9 +58,9 @@ print("saved", lesson.figure(figure, "laws"))
 # %% [markdown]
 # ## By eye: counting
 #
-# A block of GPT-2 has $12 d^2$ weights in its matrices (query, key, value, output: $4 d^2$; feed-forward: $8 d^2$),
-# and $13 d$ in biases and norms. Around the blocks are the embedding, which is also the head, and a table of
-# positions. **Predict:** twice as many blocks, twice as many parameters?
+# A block of GPT-2, d wide, has $12 d^2$ weights in matrices (query, key, value, output: $4 d^2$; feed-forward: $8 d^2$)
+# and $13 d$ in biases and norms. Around the blocks are a table of positions and the embedding, which is also the head:
+# it turns the last vectors into logits. **Predict:** twice as many blocks, twice as many parameters?
 
 # %%
 import jax
@@ -120,12 +120,12 @@ print(f"attention at width and context 128 adds {more:.0%} to the compute of 6 N
 # %% [markdown]
 # ## What do the weights hold?
 #
-# The chapter says that a larger model remembers more. Give small models random characters, the same 128 lines again
-# and again. Nothing in them can be understood, so whatever a model predicts it has memorised. At first a character
-# costs ln 64 nats, which is 6 bits; what the loss has fallen by, over all characters, is what the model holds.
-# Facts about people fill models of GPT-2's kind to some 2 bits a weight [AllenZhu2024].
+# The chapter says that a larger model remembers more. Give small models random characters, the same 128 lines again and
+# again. Nothing in them can be understood, so whatever a model predicts it has memorised. At first a character costs ln
+# 64 nats, which is 6 bits; what the loss has fallen by, over all characters, is what the model holds. Models of GPT-2's
+# kind hold at most some 2 bits of facts about people per weight [AllenZhu2024].
 #
-# **Predict:** three models with 8 times as many weights each time, or nearly. How many bits will each hold?
+# **Predict:** three models, each with about three times the weights of the one before. How many bits will each hold?
 
 # %%
 from minillm.training.laboratory import BATCH, LENGTH, Characters, Job, losses_of, memorised_bits
@@ -148,11 +148,11 @@ lesson.claims.decide("memory", {str(width): row for width, row in zip(WIDTHS, bi
 # %% [markdown]
 # ## A famous fit, redone
 #
-# [Hoffmann2022] fitted the law to some 240 runs and printed alpha 0.34, beta 0.28. [Besiroglu2024] read the runs off
-# the figure, fitted again, and got others. Their diagnosis: the optimiser stopped too early, since the losses were
-# averaged where they should have been summed. (Each loss is a **Huber** loss: a square for small errors, a line for
-# large ones, so that one failed run cannot pull the fit away.) An average is smaller by the number of runs, and so is
-# its slope, and L-BFGS-B stops where the gain or the slope of a step is below a fixed size.
+# [Hoffmann2022] fitted the law to their runs and printed alpha 0.34, beta 0.28. [Besiroglu2024] read some 240 runs off
+# a figure, fitted again, and got others. Their diagnosis: the optimiser stopped too early, since errors were averaged
+# where they should have been summed. (Each error is a **Huber** loss: a square where it is small, a line where it is
+# large, so that one failed run cannot pull the fit away.) The optimiser, L-BFGS-B, stops when gain or slope is below a
+# fixed size. An average and its slope are smaller by the number of runs.
 #
 # Those runs have no licence to pass on, so ours are made from Besiroglu's law, with 0.3 % of noise. We do as they did:
 # SciPy's L-BFGS-B, from every seventh start of Hoffmann's grid (and for comparison from 72 others). The best size grows
@@ -200,15 +200,15 @@ for row, (how, colour, marker) in enumerate(zip(exponents, (BLUE, ORANGE, GREY),
 for ax in (left, right):
     ax.axvline(truth, color="black", linewidth=1, label=f"the truth, {truth:.2f}")
 left.set(yticks=range(3), yticklabels=exponents, ylim=(-0.6, 2.6), xticks=[0.45, 0.5, 0.55, 0.6, 0.65])
-left.set(title="Who averages gets another exponent", xlabel="exponent a of the best start")
+left.set(title="Averaging changes the fitted exponent", xlabel="exponent a of the best start")
 right.set(xlabel="exponent a", xlim=(0, 1), yscale="log", ylabel="remaining objective, as a sum")
-right.set(title="Where each start stopped, first noise", ylim=(None, 0.02))
+right.set(title="Where each start stopped, for one noise", ylim=(None, 0.02))
 right.legend(fontsize=8)
 print("saved", lesson.figure(figure, "refit"))
 
 # %% [markdown]
-# Which way an average errs is an accident of the starts. The package has an optimiser of its own, BFGS from all starts
-# at once; its twin is one compiled program. float32 cannot see such small slopes, so float64 is turned on for it.
+# Which way the average errs depends on the starts: from Hoffmann's mostly down, from our 72 up. The package has its own
+# optimiser, BFGS from all starts at once. Its twin is one compiled program, and needs float64 for such small slopes.
 
 # %%
 import jax.numpy as jnp
@@ -268,16 +268,16 @@ print("saved", lesson.figure(figure, "split"))
 # ## Loss against size, where the best loss is known
 #
 # Now models of our own (`minillm/training/laboratory.py`): one or two layers, contexts of 32 tokens, steps of 512
-# tokens. Seven seeds draw the first weights and the order of the data. Each size has its own learning rate, chosen on
-# *validation* rows; every figure reported is of *test* rows, on which nothing was chosen.
+# tokens. Seven seeds draw the first weights and the data. The learning rate depends on the size. It was chosen on
+# *validation* rows of Shakespeare; every loss reported is of *test* rows, on which nothing was chosen.
 #
 # A walker on a random graph steps to each neighbour with equal probability. Each node is a token, so the entropy H is
-# exact: the mean of ln(number of neighbours). No model gets below it, and what is above it is the model's own failing.
-# The graph holds more bits than the largest model could at 2 bits a weight. An earlier design, with a graph that fits
-# into the largest model, had broken the line: once a model knows everything, its loss falls to H at once.
+# exact: the mean of ln(number of neighbours). No model gets below it, and what is above it is the model's error. The
+# graph holds more bits than the largest model could at 2 bits a weight. An earlier design, with a graph that fits into
+# the largest model, had broken the line: a model that knows the whole graph has loss H, however large it is.
 #
 # **The test of a forecast** is its *skill*: 1 - its error / the error of a naive forecast, here "the largest model will
-# be no better than the next". Skill 1 is perfect, 0 useless. **Predict:** what skill has a line through five sizes?
+# be no better than the next". 1 is perfect, 0 or less useless. **Predict:** what skill has a line through five sizes?
 
 # %%
 from minillm.data.random_walk import entropy_rate, graph_bits, random_graph, random_walks
@@ -373,8 +373,8 @@ for steps, losses, colour in curves:
     right.plot(fine, np.mean([chinchilla_loss(fine, read, law) for law in laws["with E"]], 0), color=colour)
 plot_means(right, sizes[-1:], text_losses[-1:], f"{tokens[-1] / 1000:,.0f}k characters, not fitted", GREY)
 for name, colour, marker in (("with E", ORANGE, "*"), ("without E", "black", "x")):
-    right.plot(sizes[-1], forecasts[name].mean(), marker, color=colour, markersize=10, label=f"its forecast {name}")
-right.set(title="Text: more characters, another curve", ylabel="test loss, nats per character")
+    right.plot(sizes[-1], forecasts[name].mean(), marker, color=colour, markersize=10, label=f"forecast {name}")
+right.set(title="Text: two forecasts of a larger run", ylabel="test loss, nats per character")
 for ax in (left, right):
     ax.set(xscale="log", yscale="log", xlabel="parameters, head included")
     plain_ticks(ax)
