@@ -40,26 +40,26 @@ for epochs in (1.0, 2.0, 4.0, 8.0, 16.0, 64.0):
 ax.plot(times, effective_tokens(1.0, times), color=BLUE, label="worth, by Muennighoff et al.")
 ax.plot(times, times, color=GREY, linestyle="--", label="if repeats were fresh")
 ax.set(xscale="log", yscale="log", xlabel="epochs", ylabel="worth, in epochs of fresh text", ylim=(0.9, 100))
-ax.set(title="Four epochs are nearly free; forty are not")
+ax.set(title="Four epochs count almost in full; forty do not")
 ax.legend(fontsize=8)
 print("saved", lesson.figure(figure, "repeats"))
 
 # %% [markdown]
 # ## Loss against data and size together
 #
-# Three sizes always read as many tokens, but fewer and fewer different ones: all fresh, or the same text 4, 16 or 64
-# times. Text and models are those of lesson 1.1: Shakespeare by characters, two layers, contexts of 32, six seeds,
-# losses in nats (1.44 bits) per character. A model that reads the same text too often **over-fits**: it learns its
-# lines by heart, and gets worse on others. So one stops where the loss on *validation* rows is lowest, and reports the
-# loss on *test* rows, on which nothing was chosen.
+# Models of three sizes all read the same number of characters, but fewer and fewer different ones: all fresh, or the
+# same text 4, 16 or 64 times. Text and models are those of lesson 1.1: Shakespeare by characters, two layers, contexts
+# of 32; six seeds, losses in nats (1.44 bits) per character. A model that reads the same text too often **over-fits**:
+# it learns its lines by heart, and gets worse on others. So one stops where the loss on *validation* rows is lowest,
+# and reports the loss on *test* rows, on which nothing was chosen.
 #
 # For stopped runs [Kaplan2020] (eq. 1.5) joins two of the three laws:
 #
 # $$L(N, D) = \left[ \left( \frac{N_c}{N} \right)^{\alpha_N / \alpha_D} + \frac{D_c}{D} \right]^{\alpha_D}$$
 #
 # We fit it to all stopped runs of several epochs but one, that of the largest model on the most text, and let it
-# forecast that one. Its **skill** is 1 - its error / the error of the naive forecast, which is that nothing gets better
-# than the best run fitted.
+# forecast that one. (Fresh runs are drawn, not fitted: their steps end before they over-fit.) Its **skill** is 1 - its
+# error / the error of the naive forecast, which is that nothing gets better than the best run fitted.
 #
 # **Predict:** 10,000 different characters, read again and again. Which over-fits more, 2,000 weights or 28,000? The
 # chapter says that more parameters over-fit less.
@@ -132,14 +132,12 @@ read = CHECKS * BATCH * LENGTH / 1000
 for number, of_size, colour in zip(sizes, curves[:, FEW], (AMBER, GREEN, BLUE), strict=True):
     plot_means(middle, read, of_size[..., 1].T, f"{number:,.0f} weights", colour, linestyle="-")
     middle.plot(read, of_size[..., 2].mean(0), color=colour, linestyle=":")
-middle.set(xlabel="thousand characters read, the same ten", ylabel="loss, nats per character")
-middle.set(title="Read 16 times (dotted: loss on what was read)")
+middle.set(xlabel=f"thousand characters read, {different[FEW] / 1000:.0f} thousand different")
+middle.set(title="Read 16 times (dotted: loss on what was read)", ylabel="loss, nats per character")
 for epochs, above, colour in zip(EPOCHS, gap.transpose(1, 0, 2), (BLUE, GREEN, AMBER, ORANGE), strict=True):
     plot_means(right, sizes, above, "fresh" if epochs == 1 else f"{epochs} epochs", colour, linestyle="-")
 right.set(xscale="log", yscale="log", xlabel="weights", ylabel="test less training loss, nats per character")
-right.set(
-    title="Over-fitting grows with size and repeats", xticks=sizes, xticklabels=[f"{size:,.0f}" for size in sizes]
-)
+right.set(title="Over-fitting grows with size", xticks=sizes, xticklabels=[f"{size:,.0f}" for size in sizes])
 right.set_xticks([], minor=True)
 for ax in (left, middle, right):
     ax.legend(fontsize=7)
@@ -148,10 +146,11 @@ print("saved", lesson.figure(figure, "data"))
 # %% [markdown]
 # ## What is a token worth?
 #
-# One size, some 8,000 weights, and the same number of steps, with other text each time. A quarter of the text read once
-# is the yardstick: fresh text for the other three quarters brings some gain, and we ask how much of this gain
-# repeats bring. Then the text is spoiled: 3 characters in 10 are replaced by others at random. Then an eighth of the
-# rows is chosen: by chance, or those that a small model found easiest, or those that it found hardest.
+# One size, some 8,000 weights, with other text each time. All the text takes as many steps fresh, spoiled or as
+# repeats; a quarter that is read once takes a quarter of them. This quarter is the yardstick: fresh text for the other
+# three quarters brings some gain, and we ask how much of it repeats bring. To spoil text, 3 characters in 10 are
+# replaced by random ones. Last, an eighth of the rows is chosen: by chance, or those on which a small model had the
+# lowest loss (the easiest), or the highest (the hardest).
 #
 # **Predict:** is a quarter of the text, clean, better than all of it spoiled? And which eighth teaches most?
 
@@ -261,7 +260,7 @@ lesson.claims.decide("compute-law", skill(forecast[:, None], frontier[-2][:, Non
 # %% [markdown]
 # [Pearce2024] explains Kaplan's 0.73 by counting. Kaplan left embeddings and head out, of N as of C, and small models
 # are mostly embedding. So a law with an exponent near 0.5 must show another one at Kaplan's sizes, 768 to 1.5 billion
-# weights. This takes no training: only the refitted law, and models of the shape of GPT-2, 64 channels to a block.
+# weights. This takes no training: only the refitted law, and models shaped like GPT-2 small, 64 channels a block.
 
 # %%
 from minillm.learning.scaling_laws import optimal_split
@@ -294,7 +293,7 @@ for losses, budget, colour in zip(isoflop[0], BUDGETS, (AMBER, GREEN, BLUE, ORAN
 panels[0].set(xscale="log", xlabel="weights, head included", ylabel="validation loss, nats per character")
 panels[0].set_title("The same budget, different sizes")
 points = (
-    (budgets, frontier, "training compute, FLOP", "compute"),
+    (budgets, frontier, "training compute, FLOP", "compute (grey: all sizes)"),
     (different, stopped[-1], "different characters", "data"),
 )
 for ax, (x, losses, name, what) in zip(panels[1:], (*points, (sizes, last[:, 0], "weights", "size")), strict=True):
@@ -311,12 +310,13 @@ print("saved", lesson.figure(figure, "three"))
 # %% [markdown]
 # ## What the constants depend on
 #
-# Do the constants belong to language, or to the way we train? First the architecture: models of one block beside those
-# of two. Then a setting: one learning rate for all sizes, that of the largest, where each size had its own. Then the
-# schedule. [Hoffmann2022] explains Kaplan's exponent by one cosine for all lengths (a **cosine** schedule raises the
-# learning rate in a short warm-up and then lowers it along half a wave): a run that is read off in the middle still has
-# a high rate, and looks worse than a run of that length would be. Both schedules get their own best peak rate, chosen
-# on validation rows with two other seeds.
+# (Against data, the points bend away from the line: with enough text, the number of steps sets the loss.) Do the
+# constants belong to language, or to the way we train? First the architecture: models of one block beside those of two.
+# Then a setting: one learning rate for all sizes, that of the largest, where each size had its own. Then the schedule.
+# [Hoffmann2022] explains Kaplan's exponent by one cosine for all lengths (a **cosine** schedule raises the learning
+# rate in a short warm-up and then lowers it along half a wave): a run that is read off in the middle still has a high
+# rate, and looks worse than a run of that length would be. Both schedules get their own best peak rate, chosen on
+# validation rows with two other seeds.
 #
 # **Predict:** with one rate for all, does the exponent of size come out larger or smaller?
 
@@ -359,7 +359,7 @@ names = sorted((name for name in worth if worth[name].mean() < 4), key=lambda na
 for place, name in enumerate(names):
     plot_means(left, [place], [worth[name]], name, BLUE)
 left.set_xticks(range(len(names)), names, rotation=60, ha="right", fontsize=8)
-left.set(ylabel="test loss, nats per character", title="One model, other texts (lower is better)")
+left.set(ylabel="test loss, nats per character", title="One model, other texts (above 4: left out)")
 series = (
     (sizes, last[:, 0], "two blocks, a rate for each size", BLUE, "-"),
     (shallow_sizes, shallow, "one block", GREEN, "-"),
@@ -379,13 +379,13 @@ print("saved", lesson.figure(figure, "worth"))
 # %% [markdown]
 # ## Kaplan against Hoffmann
 #
-# They differ in what to do with a budget. Three causes have been named: the horizon; counting without embeddings and
-# head [Pearce2024]; and warm-up and tuning that did not scale with the size [Porian2024].
+# Why do they advise otherwise? Three causes have been named: the horizon; counting without embeddings and head
+# [Pearce2024]; warm-up and tuning that do not scale with the size [Porian2024], who find the horizon not essential.
 #
 # ## From reference to twin
 #
 # The formulas are the same lines in NumPy and in JAX (`minillm/learning/scaling_laws.py` and `scaling_laws_jax.py`).
-# What differs is the training: some 260 small models, each a program compiled once for its size.
+# What differs is the training: some 280 small models, with a program compiled once for each size.
 #
 # ## Questions
 #
