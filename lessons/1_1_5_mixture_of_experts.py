@@ -5,15 +5,15 @@
 # - **Korean title:** 전문가 혼합
 # - **Time:** 3 minutes (2 with `--fast`), 1.5 GB
 # - **You will see:** a picture of four words on their way through three experts; experts that learn a made-up task
-#   faster than a dense layer; a router that collapses, and five remedies; experts that are added later; and what
-#   remains of all this when small models read Shakespeare
+#   faster than a dense layer of equal work; a router that collapses, and five ways to help it; experts that are added
+#   later; and what remains of all this when small models read Shakespeare
 
 # %% [markdown]
 # ## The idea
 #
-# A dense feed-forward layer stores what a model knows, and every token pays for all of it. A *mixture of experts* keeps
-# many such layers; a small *router* sends each token to k of them. The number of parameters grows with the number of
-# experts, the work for a token only with k [Shazeer2017]. Even k = 1 works [Fedus2021].
+# In a dense feed-forward layer, every token pays for all the weights. A *mixture of experts* keeps many such layers; a
+# small *router* sends each token to k of them. The number of parameters grows with the number of experts, the work for
+# a token only with k [Shazeer2017]. Even k = 1 works [Fedus2021].
 #
 # Two questions to keep in mind. **Faster than what?** A dense layer can have equal work for a token, or equal size.
 # **What is averaged?** With k = 1 nothing is; with k > 1 the layer adds up its experts' outputs with learned weights,
@@ -49,7 +49,7 @@ for word, row, experts, gates, kept, out in zip(words, softmax(logits), *sent, m
     print(f"{word:4}: probabilities {row.round(1)}, expert {experts[0]}, {fate}, output {out[0]:.2f}")
 figure, ax = canvas(height=3)
 draw_routes(ax, words, *sent, 3)
-ax.set_title("Each word passes one expert; 'sat' comes too late")
+ax.set_title("Each word goes to one expert; 'sat' comes too late")
 print("saved", lesson.figure(figure, "layer"))
 
 # %%
@@ -69,9 +69,9 @@ lesson.claims.decide("twins-agree", apart)
 # %% [markdown]
 # ## What chance drops
 #
-# Suppose that chance alone sends the tokens, to all experts with equal probability. Then an expert gets a binomial
-# number of tokens, and those above its capacity are dropped. Randomness alone causes this. It is no bound for all
-# routers: one that deals the tokens out in turn, like cards, drops none. We route random logits, and then such a deal.
+# An expert's capacity is its even load, tokens / experts, times a *capacity factor*. If chance alone sends the tokens,
+# an expert gets a binomial number of them, and drops those above its capacity. A router that deals them out in turn,
+# like cards, drops none. **Predict:** at factor 1, who loses the larger part by chance, 256 tokens or 4,096?
 
 # %%
 from minillm.experts.overflow import dropped_by_chance
@@ -99,7 +99,7 @@ lesson.claims.decide("a-deal-drops-none", dealt)
 #
 # Width D = 32; 8 experts of width 32, k = 1. One dense layer has equal work (width 32), another equal size (width 256,
 # eight times the work). Each kind takes the learning rate of three that serves it best on two other seeds; rates fall
-# to 0 in a line. **Predict:** how many times fewer steps do experts need than the dense layer of equal work, to reach
+# linearly to 0. **Predict:** how many times fewer steps do experts need than the dense layer of equal work, to reach
 # 0.1 nats? (A *nat* is the unit of loss: at 0.1 nats the right image has probability 0.90, as a geometric mean.)
 
 # %%
@@ -140,11 +140,10 @@ print("saved", lesson.figure(figure, "lookup"))
 
 # %% [markdown]
 # Three more questions. Does the router have to learn, or would a random one do as well? Does the gain come from the
-# many domains? To see that, all sixteen get the same permutation: a simple distribution, 32 facts in all. And do
+# many domains? To see that, all sixteen get the same permutation, 32 facts in all, at the same learning rates. And do
 # experts divide the domains among themselves? This is measured by the *normalised mutual information* (NMI) of domain
 # and expert: 0 if they tell nothing of each other, 1 if each tells all of the other. A router that never learned has
-# some, too, since it sees the domain's vector. So we ask what training adds.
-
+# some, too, since it sees the domain's vector. So we ask what training adds. **Predict** all three answers.
 
 # %%
 fixed = partial(laboratory.learn, "experts", rate["experts"], fixed_router=True)
@@ -166,12 +165,12 @@ lesson.claims.decide("experts-share-domains", after, minus=before)
 # ## Popular experts
 #
 # Did the router above, which nothing balanced, use only two or three experts? We count the *effective number* of
-# experts: e to the power of the entropy of their loads. It is 8 if all eight have equal loads. Then the same layer
-# starts collapsed: a bias of +2 on two experts, and a router of small random weights ([Fedus2021], section 2.4).
-# **Predict:** which of these brings the other six experts back?
+# experts: e to the power of the entropy of their loads (their parts of the tokens). It is 8 if all have equal loads.
+# Then the same layer starts collapsed, with a bias of +2 on two experts and router weights as small as in [Fedus2021],
+# section 2.4. It trains at one rate, 0.003. **Predict:** which of these brings the other six experts back?
 #
 # - a loss on the load, with Switch's weight 0.01 or with 0.1 ([Fedus2021], section 2.2);
-# - a bias that only chooses and moves against the load, by 0.01 a step [Wang2024];
+# - a bias that enters the choice, not the gate, and moves against the load by 0.01 a step [Wang2024];
 # - noise on the logits, of a size that is learned [Shazeer2017];
 # - experts that choose their tokens [Zhou2022]: balanced by construction.
 
@@ -234,17 +233,17 @@ lesson.claims.decide("routing-protects", wider, minus=added, reached=bool(max(*w
 ax.axvline(1, color=GREY, linestyle="--", linewidth=1)
 ax.invert_xaxis()
 ax.set(xlabel="loss of the new domains, nats (training goes to the right)", ylabel="loss of the old domains, nats")
-ax.set_title("Added experts protect the old only if the router is directed")
+ax.set_title("Directed experts lose least of the old, blind ones most")
 legend_below(figure, 2)
 print("saved", lesson.figure(figure, "added"))
 
 # %% [markdown]
 # ## Ordinary text
 #
-# Now the honest test: Shakespeare by characters, one layer, D = 32. The dense model's feed-forward layer has width 64;
-# the other's is 8 experts of width 32, two for each character: equal work. Its router has Switch's balance loss,
-# weight 0.01, and the *z-loss* [Zoph2022]: 0.001 times the mean squared log of the sum of exp(logits). It keeps the
-# router's logits small. Each kind is trained at four learning rates; one text chooses the rate, another tests.
+# Now a task not made for experts: Shakespeare by characters, one layer, D = 32. The dense model's feed-forward layer
+# has width 64; the other's is 8 experts of width 32, two for each character: equal work. Its router has Switch's
+# balance loss, weight 0.01, and the *z-loss* [Zoph2022], which keeps logits small: 0.001 times the mean squared log of
+# the sum of exp(logits). Each kind is trained at four learning rates; one text chooses the rate, another tests.
 #
 # A model that is *harder to train* loses more where the rate is wrong. The mean loss over all rates minus the loss at
 # the best one is its *learning-rate sensitivity* [Wortsman2023]. Then each model learns from 12,000 characters of film
@@ -283,9 +282,9 @@ lesson.claims.decide("fine-tuning-hard", gain[DENSE], minus=gain[EXPERTS], taugh
 # %% [markdown]
 # ## More experts for each token, and no balance
 #
-# Does averaging more experts generalise better? We train models with k = 1 and k = 8, too. (Whole models that were
-# trained apart are another matter: the mean of their probabilities has a loss no larger than the mean of their losses,
-# since the logarithm is concave.) Last, models without balance loss and z-loss.
+# Does averaging more experts generalise better? We train models with k = 1 and k = 8 at the rate of k = 2; the work
+# grows with k. (Whole models trained apart are another matter: the logarithm is concave, so their mean probabilities
+# have a loss no larger than their mean loss.) Last, models without the two extra losses. **Predict:** which k is best?
 
 # %%
 from minillm.transformer.transformer_jax import layer_loads
@@ -306,10 +305,10 @@ lesson.claims.decide("popular-few", [effective_number(load / load.sum()) for loa
 # %% [markdown]
 # ## Who knows what
 #
-# Which expert do the characters of unseen plays choose first? We compare with five kinds of
-# character. A router that merely tells characters apart has some NMI with *any* five groups of them. So the null
-# hypothesis deals the kinds out to the characters at random, 200 times. And can one read the choice off the character?
-# A table made from half of the text predicts the other half; its rival always names the most popular expert.
+# Which expert do the characters of unseen plays choose first? There are five kinds: vowels, consonants, capitals,
+# spaces, others. A router that merely tells characters apart has some NMI with *any* five groups of them. So the null
+# hypothesis deals the kinds out at random, 200 times. Can one read the choice off the character? Half of the text makes
+# a table for the rest. **Predict:** how many errors does it save, compared with naming the most popular expert?
 
 # %%
 from minillm.course.measure import table_skill
@@ -386,8 +385,9 @@ lesson.claims.decide("faster-inference", took["experts"] / took["dense, equal si
 # in place of the others': every token costs E experts. The fast forms (`minillm/experts/fast`) sort the tokens by
 # expert, or give each expert a buffer of fixed size.
 #
-# Three warnings. The lookup task was designed so that experts win: it says what they can do. Its dense layer of equal
-# work liked the largest rate of three. The text models are tiny: published gains are of models a thousand times larger.
+# Three warnings. The lookup task was designed so that experts win: it says what they can do. Some best rates lay at the
+# edge of three: the dense layer of equal work took the largest, three of four ways of adding the smallest. The text
+# models are tiny: published gains are of models a thousand times larger.
 #
 # **Questions.** 1. With k = 1 and a gate of constant 1, what would the router learn? 2. A layer has 64 experts, k = 2.
 # By which factor does its size exceed that of a dense layer of equal work, and what does a batch of one token gain?
