@@ -123,7 +123,7 @@ print(f"attention at width and context 128 adds {more:.0%} to the compute of 6 N
 # The chapter says that a larger model remembers more. Give small models random characters, the same 128 lines again and
 # again. Nothing in them can be understood, so whatever a model predicts it has memorised. At first a character costs ln
 # 64 nats, which is 6 bits; what the loss has fallen by, over all characters, is what the model holds. Models of GPT-2's
-# kind hold at most some 2 bits of facts about people per weight [AllenZhu2024].
+# kind come to hold some 2 bits of facts about people per weight [AllenZhu2024].
 #
 # **Predict:** three models, each with about three times the weights of the one before. How many bits will each hold?
 
@@ -134,7 +134,6 @@ from minillm.training.sweep import side_by_side
 SEEDS = range(3) if FAST else range(10, 17)  # 0 to 2 served for the first design and for choices
 STEPS, LINES, LETTERS = 80 if FAST else 640, 128, 64
 WIDTHS = (4, 8, 16)
-
 
 jobs = [(width, seed) for width in WIDTHS for seed in SEEDS]
 bits = np.reshape(side_by_side(lambda job: memorised_bits(*job, STEPS, LINES, LETTERS), jobs), (-1, len(SEEDS)))
@@ -225,8 +224,9 @@ lesson.claims.decide("twins-agree", np.abs(constants[1] / constants[0] - 1).max(
 # %% [markdown]
 # ## Given a budget, how to split it
 #
-# With D = C / 6N the law has one minimum, in closed form: `optimal_split(flops)`. **Predict:** GPT-3 has 175 billion
-# parameters and saw 300 billion tokens. Was it too large or too small for what its training cost?
+# With D = C / 6N the law has one minimum, in closed form: `optimal_split(flops)`. We ask Hoffmann's law as printed, the
+# same law before its constants were rounded for print, and Besiroglu's. **Predict:** GPT-3 has 175 billion parameters
+# and saw 300 billion tokens. Was it too large or too small for what its training cost?
 
 # %%
 from minillm.learning.scaling_laws import kaplan_optimal_size
