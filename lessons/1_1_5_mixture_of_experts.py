@@ -69,9 +69,10 @@ lesson.claims.decide("twins-agree", apart)
 # %% [markdown]
 # ## What chance drops
 #
-# An expert's capacity is its even load, tokens / experts, times a *capacity factor*. If chance alone sends the tokens,
-# an expert gets a binomial number of them, and drops those above its capacity. A router that deals them out in turn,
-# like cards, drops none. **Predict:** at factor 1, who loses the larger part by chance, 256 tokens or 4,096?
+# An expert's capacity is its even load, tokens / experts, times a *capacity factor*. If a token goes to each expert
+# with equal probability, an expert gets a binomial number, and drops those above its capacity. A router that deals them
+# out in turn, like cards, drops none. **Predict:** at factor 1, who loses the larger part by chance, 256 tokens or
+# 4,096?
 
 # %%
 from minillm.experts.overflow import dropped_by_chance
@@ -386,8 +387,8 @@ lesson.claims.decide("faster-inference", took["experts"] / took["dense, equal si
 # expert, or give each expert a buffer of fixed size.
 #
 # Three warnings. The lookup task was designed so that experts win: it says what they can do. Some best rates lay at the
-# edge of three: the dense layer of equal work took the largest, three of four ways of adding the smallest. The text
-# models are tiny: published gains are of models a thousand times larger.
+# edge of three: the dense layer of equal work took the largest, and three of the four ways to learn new domains took
+# the smallest. The text models are tiny: published gains are of models a thousand times larger.
 #
 # **Questions.** 1. With k = 1 and a gate of constant 1, what would the router learn? 2. A layer has 64 experts, k = 2.
 # By which factor does its size exceed that of a dense layer of equal work, and what does a batch of one token gain?
