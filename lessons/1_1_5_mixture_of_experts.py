@@ -71,8 +71,7 @@ lesson.claims.decide("twins-agree", apart)
 #
 # An expert's capacity is its even load, tokens / experts, times a *capacity factor*. If a token goes to each expert
 # with equal probability, an expert gets a binomial number, and drops those above its capacity. A router that deals them
-# out in turn, like cards, drops none. **Predict:** at factor 1, who loses the larger part by chance, 256 tokens or
-# 4,096?
+# out in turn, like cards, drops none. **Predict:** at factor 1, who loses the larger part, 256 tokens or 4,096?
 
 # %%
 from minillm.experts.overflow import dropped_by_chance
