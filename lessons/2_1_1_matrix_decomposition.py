@@ -251,7 +251,6 @@ for path in paths:
         normal = rng.standard_normal(weight.shape, dtype=np.float32)
         random_spectra[weight.shape] = np.linalg.svd(normal, compute_uv=False)
 
-
 both = ([spectra[path] for path in paths], [random_spectra[leaf_at(model.params, path).shape] for path in paths])
 own, chance = (np.array([float(explained_energy(s)[len(s) // 10 - 1]) for s in group]) for group in both)
 print(f"energy of the first tenth, mean of {len(paths)} matrices: {own.mean():.3f}, random {chance.mean():.3f}")
@@ -327,10 +326,10 @@ passages = np.array([encode(text[begin : begin + 1000])[:128] for begin in begin
 
 
 def losses(changed, rows=passages):
-    """The loss of each passage, with some matrices changed; four at a time, which bounds the memory of the logits."""
+    """The loss of each passage, with some matrices changed; two at a time, which bounds the memory of the logits."""
     params = replace_leaves(model.params, changed)
     return np.concatenate(
-        [evaluate_small(model.config, params, part).mean(1) for part in np.split(rows, len(rows) // 4)]
+        [evaluate_small(model.config, params, part).mean(1) for part in np.split(rows, len(rows) // 2)]
     )
 
 

@@ -109,17 +109,18 @@ def replace_leaves(params: Params, leaves: dict[str, Any]) -> Params:
     >>> replace_leaves({"layers": [{"up": 1, "down": 2}]}, {"layers.0.up": 3})
     {'layers': [{'up': 3, 'down': 2}]}
     """
+    return _replaced(params, leaves, "")
 
-    def build(tree: Any, path: str) -> Any:
-        if path in leaves:
-            return leaves[path]
-        if isinstance(tree, dict):
-            return {name: build(part, f"{path}.{name}" if path else name) for name, part in tree.items()}
-        if isinstance(tree, list):
-            return [build(part, f"{path}.{index}") for index, part in enumerate(tree)]
-        return tree
 
-    return build(params, "")
+def _replaced(tree: Any, leaves: dict[str, Any], path: str) -> Any:
+    """A function of its own: one inside the other would refer to itself, and keep the leaves until a collection."""
+    if path in leaves:
+        return leaves[path]
+    if isinstance(tree, dict):
+        return {name: _replaced(part, leaves, f"{path}.{name}" if path else name) for name, part in tree.items()}
+    if isinstance(tree, list):
+        return [_replaced(part, leaves, f"{path}.{index}") for index, part in enumerate(tree)]
+    return tree
 
 
 def check_adapter(params: Params, adapter: Adapter) -> None:

@@ -46,4 +46,6 @@ def second_moments(params: Params, rows: Int[Any, "B T"], config: Config) -> dic
     listening = replace_leaves(params, listeners)
     for row in rows:
         hidden_states(listening, row, config)
-    return {path: listener.total / listener.tokens for path, listener in listeners.items()}
+    for listener in listeners.values():
+        listener.total /= listener.tokens  # in place: all of them together are half a gigabyte
+    return {path: listener.total for path, listener in listeners.items()}

@@ -1,5 +1,7 @@
 """Roles of parameters: told from a path of names or of JAX, the same, for every array that a model has."""
 
+import gc
+import weakref
 from dataclasses import replace
 
 import jax
@@ -8,7 +10,7 @@ import pytest
 
 from minillm.config import TINY, MoEConfig
 from minillm.learning.optimizer import adamw_init
-from minillm.parameters import decays, linear_paths, path_names, role_of
+from minillm.parameters import decays, linear_paths, path_names, replace_leaves, role_of
 from minillm.transformer.transformer import init_params
 
 CONFIG = replace(TINY, tied_embeddings=False, num_layers=2)
@@ -69,3 +71,18 @@ def test_vectors_do_not_decay():
     params = params_of(EXPERTS)
     for path, leaf in named(params).items():
         assert decays(leaf) == (role_of(path, leaf.shape) not in ("vector", "selection_bias")), path
+
+
+def test_a_tree_with_other_leaves_frees_them_with_its_last_name():
+    """Not only when Python looks for cycles: a change of every matrix is as large as the model."""
+    gc.collect()
+    gc.disable()
+    try:
+        changed = {"layers.0.mlp.up": np.ones((2, 2))}
+        alive = weakref.ref(changed["layers.0.mlp.up"])
+        tree = replace_leaves({"layers": [{"mlp": {"up": np.zeros((2, 2)), "down": None}}]}, changed)
+        assert tree["layers"][0]["mlp"]["up"] is alive()
+        del tree, changed
+        assert alive() is None
+    finally:
+        gc.enable()
