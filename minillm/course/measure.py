@@ -3,6 +3,7 @@
 A lesson prints these and draws them as error bars. Its claims are decided from the values themselves, one a seed.
 """
 
+import sys
 import time
 from collections.abc import Callable, Iterable
 from fractions import Fraction
@@ -68,6 +69,20 @@ def exact_determinant(matrix: Any) -> Fraction:
         result *= (-1) ** pivot * top[0]
         rows = [[a - row[0] / top[0] * b for a, b in zip(row[1:], top[1:], strict=True)] for row in rows]
     return result
+
+
+def peak_memory() -> int | None:
+    """The most bytes that this process has held at once; None where the system does not say, as on Windows.
+
+    >>> peak_memory() is None or peak_memory() > 10_000_000
+    True
+    """
+    if sys.platform == "win32":
+        return None
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak
 
 
 def free_memory() -> None:

@@ -5,7 +5,9 @@ first line, so tracebacks, warnings and the debugger show the lesson's lines.
 """
 
 import ast
+import json
 import sys
+import time
 import traceback
 import types
 from collections.abc import Iterator
@@ -21,8 +23,10 @@ import minillm
 from minillm.course.claim_files import read_claims
 from minillm.course.claims import Claims
 from minillm.course.lesson import Cell, Script, lesson_files, read_lesson
+from minillm.course.measure import peak_memory
 from minillm.course.workspace import Lesson, Options, in_force
 from minillm.errors import InputError, MinillmError
+from minillm.files import whole_file
 
 Namespace = dict[str, object]
 
@@ -41,11 +45,22 @@ def run_lesson(script: Script, options: Options) -> None:
     print(f"Lesson {script.id}: {script.title} · {script.korean} ({script.time})\n", flush=True)
     show_claims(script)
     draw_to_files()
+    began = time.monotonic()
     with in_force(options), as_main(script.path) as namespace:
         for cell in script.cells:
             if cell.kind == "code":
                 execute(script, cell, namespace)
         require_finished(script, namespace)
+        tell_cost(script, time.monotonic() - began, options)
+
+
+def tell_cost(script: Script, seconds: float, options: Options) -> None:
+    """Say what the run took, and write it beside the claims."""
+    peak = peak_memory()
+    with whole_file(options.out / "lessons" / script.id / "run.json") as temporary:
+        record = {"seconds": round(seconds, 1), "peak_bytes": peak, "fast": options.fast}
+        temporary.write_text(json.dumps(record) + "\n", encoding="utf-8")
+    print(f"Lesson {script.id} took {seconds:.0f} s" + (f" and {peak / 1e9:.1f} GB of memory." if peak else "."))
 
 
 def show_claims(script: Script, console: Console | None = None) -> None:

@@ -197,6 +197,9 @@ def test_run_writes_claims_and_gives_the_module_back(tmp_path, capsys):
     assert shown.index("안녕") < shown.index("supported")
     (claim,) = json.loads((tmp_path / "out/lessons/9.1/claims.json").read_text(encoding="utf-8"))
     assert (claim["id"], claim["measured"], claim["verdict"]) == ("sum", 0.5, "supported")
+    record = json.loads((tmp_path / "out/lessons/9.1/run.json").read_text(encoding="utf-8"))
+    assert 0 <= record["seconds"] < 60 and not record["fast"]
+    assert record["peak_bytes"] is None or f"{record['peak_bytes'] / 1e9:.1f} GB of memory" in shown
 
 
 def test_the_options_reach_the_lesson(tmp_path, capsys):
