@@ -4,28 +4,29 @@
 # - **Section:** 2.1
 # - **Korean title:** 내재적 랭크
 # - **Time:** 4 minutes (2 with `--fast`), 3 GB
-# - **You will see:** a network of 4,810 parameters trained by fewer than 200 numbers; what fine-tuning changes in a
-#   matrix, direction by direction; and whether training that may use few directions is enough
+# - **You will see:** a network of 4,810 parameters that is steered by 10 to 400 numbers; what fine-tuning changes in
+#   a matrix, direction by direction; and whether training that may use few directions is enough
 
 # %% [markdown]
 # ## The idea
 #
 # The chapter says: the important changes of a network lie in few dimensions. Three different claims hide in this:
 #
-# - **Low intrinsic dimension** ([Li2018], [Aghajanyan2020]): a random subspace of all parameters has a good solution.
-# - **The change is of low rank:** free training changes each matrix along a few directions only.
+# - **Low intrinsic dimension** ([Li2018], [Aghajanyan2020]): moving along a few random directions of all parameters, in
+#   a *subspace*, reaches a good solution.
+# - **The change is of low rank:** free training changes each matrix by a sum of a few directions (columns times rows).
 # - **A change of low rank is enough** [Hu2021]: training that is *restricted* to few directions reaches the same loss.
 #
 # A change along one random direction of all parameters has full rank in every matrix, so the first does not give the
 # second. Training may use many directions although few would do, so the third can hold where the second fails.
-# Tutorials say that 200 numbers tune RoBERTa-base. They tune RoBERTa-*large*, by a method called SAID: one random
-# projection serves all layers, and one more number for each layer scales its part.
+# One often reads that 200 numbers tune RoBERTa-base. They tune RoBERTa-*large*, to 90 % of its score on one task, by a
+# method called SAID: one random projection serves all layers, and one more number for each layer scales its part.
 
 # %% [markdown]
 # ## By eye
 #
-# Two parameters that may only move together: theta = theta_0 + P z with a single number z. The gradient by z is the
-# part of theta's gradient that lies along P. Training finds the point of the line that is nearest to the goal.
+# Two parameters that may only move together: theta = theta_0 + P z, with a start, a fixed direction P and one number z.
+# The gradient by z is the part of theta's gradient along P. Training finds the line's nearest point to the goal.
 
 # %%
 import numpy as np
@@ -43,14 +44,13 @@ for _ in range(4):
     print(f"z = {z[0]:.3f}: theta = {point.round(3)}, distance {np.linalg.norm(goal - point):.4f}")
     visited.append(point)
     z = z - 0.7 * vjp(point - goal)[0]
-figure, ax = canvas(1, 4.6, 3.4)
-ax.plot(
-    *(goal[:, None] + np.stack([np.cos(turn), np.sin(turn)])), color=GREY, lw=0.8, label="all at distance 1 from it"
-)
+figure, ax = canvas(1, 4.6, 4.0)
+circle = goal[:, None] + np.stack([np.cos(turn), np.sin(turn)])
+ax.plot(*circle, color=GREY, lw=0.8, label="distance 1 from the best point")
 ax.plot(*np.outer(projection[:, 0], [-0.3, 3]), color=BLUE, label="where theta may be: theta_0 + P z")
-ax.plot(*np.transpose(visited), "o", color=ORANGE, label="four steps of training")
+ax.plot(*np.transpose(visited), "o", color=ORANGE, label="the start, and three steps of training")
 ax.plot(*goal, "*", color=GREEN, ms=13, label="the best point of all")
-ax.set(xlim=(-0.4, 4.4), ylim=(-0.4, 2.6), aspect="equal", xlabel="first parameter", ylabel="second parameter")
+ax.set(xlim=(-0.4, 4.4), ylim=(-1.5, 2.6), aspect="equal", xlabel="first parameter", ylabel="second parameter")
 ax.set_title("One number moves two parameters", fontsize=10)
 ax.legend(fontsize=7, loc="lower right")
 print("saved", lesson.figure(figure, "line"))
@@ -58,9 +58,9 @@ print("saved", lesson.figure(figure, "line"))
 # %% [markdown]
 # ## A network in a subspace
 #
-# 5,000 digits of MNIST, made small (8 x 8), and a network 64 - 64 - 10 with 4,810 parameters, all in one vector. The
-# gradient of 20 numbers: NumPy takes the gradient of the whole network and multiplies by P^T; JAX differentiates
-# through P. Losses are in **nats**: minus the natural logarithm of the right answer's probability.
+# 5,000 digits of MNIST, made small (8 x 8), and a network of 64 inputs, 64 hidden units and 10 outputs: 4,810
+# parameters, all in one vector. The gradient of 20 numbers z: NumPy takes the gradient of the whole network and
+# multiplies by P^T; JAX differentiates through P. Losses are in **nats**: -ln of the right answer's probability.
 
 # %%
 import jax
@@ -116,7 +116,7 @@ lesson.claims.decide("gradient", np.abs(by_hand - by_jax).max() / np.abs(by_jax)
 #
 # - **new:** random parameters;
 # - **mirrored:** a network that was trained on the same digits in a mirror, a related task;
-# - **shuffled:** a network trained equally long on these, with labels shuffled among the images: it knows nothing.
+# - **shuffled:** the same with the labels shuffled among the images, from which no digit can be learned.
 #
 # **Predict:** of 4,810 dimensions, how many are needed? Fewer from which start?
 
@@ -206,19 +206,19 @@ for (name, rows), colour, mark in zip(scores.items(), (BLUE, ORANGE, GREEN), "os
 for height, words in ((full, "whole network"), (0.9 * full, "90 % of it")):
     ax.axhline(height, color=GREY, lw=1, ls="--")
     ax.text(DIMENSIONS[0], height, words, va="bottom", fontsize=8, color=GREY)
-ax.set(xscale="log", xlabel=f"dimensions trained, of {PARAMETERS:,}", ylabel="accuracy on other digits")
+ax.set(xscale="log", xlabel=f"dimensions trained, of {PARAMETERS:,}", ylabel="accuracy on held-out digits")
 ax.set_xticks(DIMENSIONS, DIMENSIONS)
 ax.minorticks_off()
-ax.set_title("A few per cent of the dimensions read digits", fontsize=10)
+ax.set_title("Digits read right, by the number of dimensions that were trained", fontsize=10)
 ax.legend(fontsize=8, loc="lower right", title=f"bars: deviation of {len(SEEDS)} seeds", title_fontsize=7)
 print("saved", lesson.figure(figure, "dimension"))
 
 # %% [markdown]
 # ## What fine-tuning changes
 #
-# The shipped base, which knows Shakespeare, learns film reviews. We train its matrices and freeze the embedding and the
-# norms, so that all of the gain lies in the matrices' changes: without these, at rank 0, the gain is 0. (If everything
-# is trained, part of the gain is elsewhere. The first line below measures it.)
+# The small language model of this package, the base, knows Shakespeare and learns film reviews. Its **gain** is what
+# the loss on held-out reviews falls by. We train its matrices and freeze the embedding and the norms, so that without
+# the matrices' changes, at rank 0, the gain is 0. (The first line below measures how it is if everything is trained.)
 # Each matrix's change is decomposed (2.1.1 explains how): a sum of directions, each with a singular value s. Its
 # **energy** is s^2. A random matrix, too, has some energy in its first directions, so we compare with one of the same
 # shape. Then we cut every change to its first r directions, and measure what remains of the gain.
@@ -324,18 +324,18 @@ figure, (left, right) = canvas(2, 8.4, 3.4)
 delta = free_runs[0]["layers.1.mlp.up"]
 left.plot(range(1, 129), energy(delta), label="change of an up projection", color=BLUE)
 left.plot(range(1, 129), random_energy(delta.shape), label="random matrix of its shape", color=GREY)
-left.axvline(RANK, color=GREY, lw=1, ls="--")
+left.axvline(RANK, color=GREY, lw=1, ls="--", label=f"{RANK} directions")
 left.set(xlabel="first directions, of 128", ylabel="fraction of the energy", ylim=(0, 1.02))
-left.set_title("Ordered, but not of low rank", fontsize=10)
+left.set_title("Energy in the first directions", fontsize=10)
 left.legend(fontsize=8)
 bars = {"capsize": 2, "ms": 5}
 right.errorbar(
     CUTS, parts.mean(0), parts.std(0, ddof=1), marker="o", color=BLUE, label="trained free, then cut", **bars
 )
 right.errorbar(
-    RANK, ratios.mean(), ratios.std(ddof=1), marker="s", color=ORANGE, label="trained at rank 8", ls="", **bars
+    1.07 * RANK, ratios.mean(), ratios.std(ddof=1), marker="s", color=ORANGE, label="trained at rank 8", ls="", **bars
 )
-right.axhline(0.9, color=GREY, lw=1, ls="--")
+right.axhline(0.9, color=GREY, lw=1, ls="--", label="90 % of the free gain")
 right.set(xscale="log", xlabel="rank of every matrix's change", ylabel="fraction of the free gain", ylim=(0, 1.2))
 right.set_xticks(CUTS, CUTS)
 right.minorticks_off()
@@ -346,7 +346,7 @@ print("saved", lesson.figure(figure, "change"))
 # %% [markdown]
 # ## A real model
 #
-# SmolLM2: the matrices of its last three layers learn the same reviews for a few steps, in runs that share no sentence.
+# SmolLM2: the matrices of its last three layers learn the same reviews for a few steps, in runs that share no row.
 #
 # **Predict:** the model is wider and the change smaller. How much of the gain is in 8 directions, of 192 to 576?
 
@@ -392,7 +392,7 @@ lesson.claims.decide("real-change", cut_gains - 0.9 * gains, learned=learned, me
 #
 # 1. A direction of P changes every matrix at once. What rank has its part in each matrix?
 # 2. Adam moves every number by about the same amount. Why does this spread a change over many directions?
-# 3. Train everything, and cut the matrices' change to rank 0. Why is the gain not 0?
+# 3. Train everything, embedding and norms too, and cut the matrices' change to rank 0. Why is the gain not 0?
 #
 # **To read next:** 2.1.1 for the decomposition that was used here, 2.1.2 for what is built on it.
 
