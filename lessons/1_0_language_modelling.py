@@ -4,17 +4,17 @@
 # - **Section:** 1.0
 # - **Korean title:** 언어 모델링
 # - **Time:** 2 minutes (1 with `--fast`), 3 GB
-# - **You will see:** a real language model guess the next word, in NumPy and in JAX; classify, answer and summarise by
-#   nothing but that; and what more parameters and more text change
+# - **You will see:** a real language model guess the next word, in NumPy and in JAX; classify, answer and rate
+#   summaries by nothing but that; and what more parameters and more text change
 
 # %% [markdown]
 # ## The idea
 #
 # A language model gives every possible next token a probability. (A token is a word or a piece of one.) To write, it
-# takes one token, appends it to the text, and guesses again. This loop is all that a chat program does.
+# takes one token, appends it to the text, and guesses again. This loop is the core of every chat program.
 #
-# Here is a real model at work: SmolLM2 with 135 million parameters [Allal2025]. **Predict:** after "Once upon a time
-# there was", which token comes first, and how sure is the model?
+# Here is SmolLM2, a real model with 135 million parameters (the numbers that training sets) [Allal2025]. **Predict:**
+# after "Once upon a time there was", which token comes first, and how sure is the model?
 
 # %%
 import numpy as np
@@ -41,22 +41,23 @@ figure.suptitle("Guess, append the likeliest token (orange), guess again", fonts
 print("saved", lesson.figure(figure, "loop"), "\n" + tokenizer.decode(ids))
 
 # %% [markdown]
-# Probabilities multiply, so a model that knows those of each next token knows the probability of every text:
+# Probabilities multiply, so whoever knows those of each next token knows that of a whole text, given its first token:
 #
-# $$\log P(x) = \sum_t \log p(x_t \mid x_{<t})$$
+# $$\log P(x_2 \ldots x_n \mid x_1) = \sum_{t=2}^n \log p(x_t \mid x_{<t})$$
 #
 # The chapter says that nearly every task is a question of this kind. Sentiment: is P(positive | "The sentiment of the
 # sentence: 'I like Pizza' is") above P(negative | ...)? Question answering: P(answer | question). Summarisation:
 # P(summary | article). This lesson asks the model all three.
 #
-# Two corrections to the chapter's notes. That a *large* model has 10 billion parameters or more is a convention: those
-# of [Kaplan2020] had at most 1.5 billion. And GPT-3 read Common Crawl 60 %, WebText2 22 %, Books1 8 %, Books2 8 % and
-# Wikipedia 3 % ([Brown2020], table 2.2); the notes leave WebText2 out and name Books2 twice.
+# Two corrections to the chapter's notes. That a *large* model has 10 billion parameters or more is a convention: the
+# models of [Kaplan2020] had at most 1.5 billion. And GPT-3's training mix was Common Crawl 60 %, WebText2 22 %, Books1
+# and Books2 8 % each, Wikipedia 3 % ([Brown2020], table 2.2); the notes leave WebText2 out and name Books2 twice.
 #
 # ## By eye
 #
-# Three words, and logits after each, made up so that softmax gives round probabilities. We measure in *nats*: minus the
-# natural logarithm of a probability. A token that had probability 1/2 costs 0.69 nats, a certain one costs none.
+# Three words, and after each the *logits*: a score per word, which softmax turns into probabilities (made up, so that
+# these are round). We measure in *nats*, minus the natural logarithm of a probability: 1/2 costs 0.69 nats, 1 costs 0.
+# Each computation of this course exists twice: in NumPy to be read, and as its *twin* in JAX, which is fast.
 
 # %%
 from minillm.transformer.scoring import token_log_probabilities
@@ -77,7 +78,7 @@ print(f"the twin: log P = {float(jax_token_log_probabilities(logits, sentence).s
 #
 # The same file is read once for NumPy, where every line can be stepped through, and once for JAX, where the same steps
 # are compiled. On English, code, Korean, emoji and numbers their logits differ in the last digits only. A fifth of the
-# numbers is the embedding: one vector for each token of the vocabulary.
+# parameters is the embedding: one vector for each token of the vocabulary.
 
 # %%
 from minillm.course.measure import free_memory, num_bytes
@@ -97,9 +98,8 @@ for prompt in (english, code, "대한민국은 민주공화국이다.", "🍕�
 lesson.claims.decide("twins-agree", differences)
 
 # %% [markdown]
-# Nothing leaks from the future: texts that begin alike have the same logits there, to the last bit, whatever follows.
-# And the chain rule, computed in two ways: the whole text in one pass, and one token at a time, with the keys and
-# values of earlier tokens in a cache.
+# Nothing leaks from the future: two texts that begin alike have the same logits there, to the last bit. And the chain
+# rule, in two ways: the whole text in one pass; token by token, with a *cache* of what attention needs again.
 
 # %%
 from minillm.attention.cache import init_cache
@@ -127,8 +127,8 @@ lesson.claims.decide("chain-rule", abs(sum(stepwise) - in_one_pass) / abs(in_one
 # %% [markdown]
 # ## Generation
 #
-# A model that always takes the likeliest token soon repeats itself. Usually one draws, among the likeliest tokens only
-# (top-p). With the same random draws both backends write the same text.
+# A model that always takes the likeliest token often repeats itself. Usually one draws: a temperature of 0.8 favours
+# likely tokens, top-p 0.9 leaves out the least likely tenth. Given the same draws, do both backends write the same?
 
 # %%
 plain, texts = tokenizer.encode("My favourite thing about pizza is"), []
@@ -168,7 +168,7 @@ lesson.claims.decide("pizza", like, minus=hate)
 # %% [markdown]
 # The order is right and the threshold is not: many a thing that is liked is called negative. Now short sentences from
 # film reviews, half of them positive, as people rated them ([Pang2004], [Hutto2014]). *Domain PMI* (pointwise mutual
-# information) divides by each label's probability without a sentence [Holtzman2021], which says nothing about it:
+# information) divides by each label's probability without a sentence [Holtzman2021], however likely a word it is:
 #
 # $$PMI = \log P(label \mid premise, sentence) - \log P(label \mid premise)$$
 #
@@ -218,10 +218,10 @@ free_memory()
 # %% [markdown]
 # ## Answers of unequal length
 #
-# Each token of an answer lowers the sum, so the sum favours short answers. The mean over tokens does not depend on
-# length, but favours long answers whose last words are easy to guess. Domain PMI asks how much *this* question raised
-# the answer. The right answer is marked *. (The first example is that of [Holtzman2021]. We made the others up to show
-# the difference, so they show that it exists, and not how often.)
+# Each token of an answer lowers the sum, so the sum favours short answers. The mean over tokens removes that, but
+# favours long answers whose last words are easy to guess. Domain PMI asks how much *this* question raised the answer.
+# The right answer is marked *. (The first example is that of [Holtzman2021]; a small model need not score it as theirs.
+# We made the others up to show the difference, so they show that it exists, and not how often.)
 
 # %%
 from minillm.data.questions import UNEQUAL
@@ -244,7 +244,7 @@ lesson.claims.decide("lengths", [differ, repaired], measured=f"{differ} and {rep
 # ## Question answering: P(answer | question)
 #
 # Forty questions with four answers each. Some answers are likely words anyway: a model that reads no question may still
-# guess better than one in four. **Predict:** how many of forty does it get right without the question, and with it?
+# guess better than one in four. **Predict:** how many of forty are right without the question, and with it? (x: wrong.)
 
 # %%
 from minillm.data.questions import QUESTIONS
@@ -272,9 +272,9 @@ lesson.claims.decide("question-helps", right["P(answer | question)"], minus=righ
 # %% [markdown]
 # ## Summarisation: P(summary | article)
 #
-# Short articles, each with three summaries: a true one; a false one of the same topic, made of the article's own words
-# ("The tunnel closes" where the bridge does); and one of another article. **Predict:** which two will be hard to tell
-# apart? The PMI says by how many nats the article raises each.
+# Short articles, each with three summaries: a true one; a false one of the same topic, made mostly of the article's
+# words ("The tunnel closes" where the bridge does); and one of another article. **Predict:** which two will be hard to
+# tell apart? The PMI says by how many nats the article raises the log-probability of each.
 
 # %%
 from minillm.data.summaries import ARTICLES
@@ -292,7 +292,7 @@ figure, ax = canvas(width=6.4, height=3.8)
 order = np.argsort(raised[:, 0] - raised[:, 1])
 for column, (name, colour, mark) in enumerate(zip(kinds, (BLUE, ORANGE, GREY), "os^", strict=True)):
     ax.plot(raised[order, column], range(len(raised)), mark, color=colour, label=name, markersize=5)
-ax.set(xlabel="raised by the article, nats", ylabel="article", title="An article raises its topic, true or false")
+ax.set(xlabel="raised by the article, nats", ylabel="article, sorted", title="An article raises its topic, true or not")
 legend_below(figure, 3)
 print("saved", lesson.figure(figure, "summaries"))
 free_memory()
@@ -300,14 +300,14 @@ free_memory()
 # %% [markdown]
 # ## Predicting is compressing
 #
-# *Perplexity* is exp(loss): among how many equally likely tokens the model seems to choose. A loss in nats per token
-# depends on the tokenizer (longer tokens, higher loss). Bits per byte does not:
+# The *loss* L is the mean of the nats per token. *Perplexity* is exp(L): among how many equally likely tokens the model
+# seems to choose. Both depend on the tokenizer (longer tokens, higher loss). Bits per byte can be compared:
 #
 # $$bits\ per\ byte = \frac{L}{\ln 2} \cdot \frac{tokens}{bytes}$$
 #
-# An arithmetic coder that asks the model stores a text in that many bits. Two honest questions. Has the model read the
-# text before? Shakespeare surely; the texts of these lessons are younger than the model. And who stores the model? Its
-# file has 98 MB, so it pays only for someone who has it already, or for very much text.
+# An arithmetic coder (it turns the model's probabilities into bits) stores a text in nearly that many; compare bzip2, a
+# common compressor. Has the model read the text before? Shakespeare very likely; the texts of these lessons are younger
+# than the model. And who stores the model? Its file has 98 MB, so it pays for those who have it, or for much text.
 
 # %%
 import bz2
@@ -340,9 +340,9 @@ lesson.claims.decide("weights", SMOLLM2.size / len("".join(drama).encode("utf-8"
 # ## What more parameters and more text change
 #
 # The chapter gives three reasons for large models: they predict better, remember more, and over-fit less. To *over-fit*
-# is to do better on the text that was read than on unseen text. Models of three widths read letters of Shakespeare, for
-# as many steps each: new text all the time, or the same 4,096 letters forty times. (Learning rates were chosen for each
-# width beforehand, see `minillm/training/laboratory.py`.) **Predict:** which of the three reasons will not hold?
+# is to do better on the text that was read than on unseen text. Models of three widths (numbers per token) read letters
+# of Shakespeare, for as many steps each: new text all the time, or the same 4,096 letters forty times. (Each width's
+# learning rate was chosen beforehand.) **Predict:** which of the three reasons will not hold?
 
 # %%
 from minillm.training.laboratory import BATCH, Characters, init_scale, rates, small_model
@@ -383,15 +383,15 @@ print("saved", lesson.figure(figure, "parameters"))
 # %% [markdown]
 # ## From reference to twin
 #
-# Read `minillm/transformer/transformer.py` and `transformer_jax.py` side by side. `jit` needs fixed shapes, so the twin
-# attends to the whole capacity of its cache and masks what is empty, where NumPy slices it. A compiled program cannot
-# raise an error, so an unknown token gives NaN in it. The cost: one program for each length of prompt.
+# Read `minillm/transformer/transformer.py` and `transformer_jax.py` side by side. `jit` needs fixed shapes, so the
+# twin's cache has a fixed capacity, of which a mask hides what is empty, where NumPy slices it. A compiled program
+# cannot raise an error, so an unknown token gives NaN in it. The cost: one program for each length of prompt.
 #
 # ## Questions
 #
 # 1. Why does the product of all conditional probabilities need no normalisation?
-# 2. If one label were twice as likely without a sentence, how would the threshold of domain PMI move?
-# 3. On 4,000 letters the widest model is best on what it read. On which text would you choose among the three?
+# 2. If "positive" were twice as likely without a sentence, how far would the threshold of domain PMI move?
+# 3. On 4,096 letters the widest model is best on what it read. On which text should one choose among the three?
 #
 # **To read next:** [Shannon1951], who measured people at this task; [Brown2020], section 2.4, on scoring answers;
 # [Holtzman2021] on why the likeliest answer is not always the right one. Lesson 1.1 asks what a better guess costs.
