@@ -4,18 +4,18 @@
 # - **Section:** 1.1.4
 # - **Korean title:** 컨텍스트 길이
 # - **Time:** 3 minutes (2 with `--fast`), 2 GB
-# - **You will see:** positions as clocks; where heads look; what fits in a window and what it costs; a model learn to
-#   copy; a window stretched after training; and a real model forget a name when the window slides over it
+# - **You will see:** positions as clocks; where attention looks; what fits in a window and what it costs; a model learn
+#   to copy; a window stretched after training; and a real model forget a name when the window slides over it
 
 # %% [markdown]
 # ## The idea
 #
 # A language model reads through a window of fixed size. Inside it every token may look at every earlier one; what lies
-# outside does not exist. So the window decides how long a text it can sum up and how long it remembers a conversation.
+# outside does not exist. So the window limits how long a text it can sum up and how long it remembers a conversation.
 #
-# Three things limit it. **Cost:** attention compares every token with every earlier one, and the keys and values of
-# all of them must be kept. **Training:** a model is only as reliable at distant positions as it was trained to be.
-# **Memory is not use:** that a token lies within the window does not mean that it helps.
+# Three things limit it. **Cost:** attention compares every token with every earlier one, and two vectors of each, its
+# key (to be found by) and its value (to be read), must be kept. **Training:** a model is only as reliable at distant
+# positions as it was trained to be. **Memory is not use:** a token within the window need not help.
 #
 # How does a model know where a token stands? By clocks (rotary embedding, [Su2021]). The numbers of a query or key form
 # pairs, and each pair is the hand of a clock: it rotates as the position grows, the first by one radian per position,
@@ -39,7 +39,7 @@ frequencies = rotary_frequencies(8, small.rope_theta)
 figure, faces = canvas(4, 8, 2.7)
 for pair, (face, frequency) in enumerate(zip(faces, frequencies, strict=True), 1):
     dial(face, 63 * frequency, [(200 * frequency, ORANGE), (50 * frequency, BLUE)])
-    face.set_title(f"pair {pair}: {63 * frequency / (2 * np.pi):.2g} turns", fontsize=10)
+    face.set_title(f"pair {pair}, turns: {63 * frequency / (2 * np.pi):.2g}", fontsize=10)
 figure.suptitle("Grey: angles seen in training. Orange: position 200. Blue: 200 counted as 50", fontsize=11)
 print("saved", lesson.figure(figure, "clock"))
 
@@ -50,8 +50,8 @@ print("saved", lesson.figure(figure, "clock"))
 # | | what rotates more slowly | source |
 # |---|---|---|
 # | position interpolation | all pairs, by s = 4: position 200 looks like 50 | [Chen2023], eq. 4 |
-# | NTK-aware | the base grows: the last pair by s, the first not at all | [Peng2023], section 3.1 |
-# | YaRN | pairs of less than one turn, by s; those of many turns, not; and attention is sharpened | 3.2, 3.4 |
+# | NTK-aware | the later a pair, the more: the last by s, the first not at all | [Peng2023], section 3.1 |
+# | YaRN | pairs of less than one turn, by s; those of many turns, not; and attention is sharpened | there, 3.2, 3.4 |
 #
 # One correction to the chapter's notes, which count the context among what makes a model *larger*. It adds operations
 # and memory, but no parameters ([Kaplan2020], table 1), unless positions are learned from a table.
@@ -94,9 +94,10 @@ lesson.claims.decide("twins-agree", differences)
 # %% [markdown]
 # ## Where heads look
 #
-# SmolLM2 has 270 heads. Here are three, picked because they do plainly what many do in part: one looks at the token
-# before; one rests on the first token; one has met this token before and looks at what came after it then.
-# **Predict:** the last row is the last " red". What will the third head look at, and so what will the model say next?
+# A *head* is one of several attentions side by side in a layer; SmolLM2 has 270. Here are the three that most plainly
+# look at the token before; at the first token; and at what followed the present token last time. A row is a token that
+# looks, a column one that is seen, darker for more weight. **Predict:** the last row is " red". What will the third
+# head look at, and what will come next?
 
 # %%
 from minillm.course.plots import weights_map
@@ -116,8 +117,9 @@ print("saved", lesson.figure(figure, "heads"), "next:", repr(tokenizer.token_tex
 # %% [markdown]
 # ## What fits in a window, and what it costs
 #
-# How many texts fit in a window of so many tokens? And how many bytes do the keys and values of a full window take?
-# SmolLM2 has nine query heads that share three key/value heads; each could have its own (multi-head), or all share one.
+# How many texts fit in a window? And how many bytes do the keys and values of a full one take? 2 L B S K H numbers:
+# layers, texts, positions, key/value heads, numbers per head. A layer of SmolLM2 has K = 3 for nine query heads
+# (grouped-query); 9 would be multi-head, 1 multi-query. **Predict:** do Shakespeare's speeches fit in 8,192? Plays?
 
 # %%
 from dataclasses import replace
@@ -171,24 +173,22 @@ for (name, lengths), colour in zip(sizes.items(), (GREEN, BLUE, ORANGE), strict=
     left.plot(windows, [100 * np.mean(lengths <= w) for w in windows], "o-", markersize=4, label=name, color=colour)
 left.axvline(8192, color=GREY, linestyle="--", linewidth=1)
 left.set_xscale("log", base=2)
-left.set(xlabel="window, tokens (dashed: SmolLM2's)", ylabel="fit whole, %", title="Speeches fit, no play does")
+left.set(xlabel="window, tokens (dashed: SmolLM2's)", ylabel="texts that fit, %", title="Speeches fit, no play does")
 right.plot(LENGTHS, np.median(times[:, 0], 0), "o-", color=ORANGE, label="the whole text again")
 right.plot(LENGTHS, np.median(times[:, 1], 0), "s--", color=BLUE, label="one token and the cache")
 right.set(xlabel="tokens before", ylabel="time for the next token, ms", ylim=(0, None), title="What the cache saves")
-left.legend(frameon=False, fontsize=8), right.legend(frameon=False, fontsize=8)
+left.legend(framealpha=1, edgecolor="none", fontsize=8), right.legend(frameon=False, fontsize=8)
 print("saved", lesson.figure(figure, "windows"))
 
 # %% [markdown]
 # ## Looking back: induction
 #
-# What does a model do with its context? The smallest case: a random segment of 24 tokens out of 32, repeated. Nothing
-# predicts the segment (ln 32 = 3.47 nats per token). Its repeat can be predicted in two ways. *Counting:* only the
-# segment's tokens come, each as often as it did. *Copying:* look for the last time that this token occurred, and say
-# what followed then. Copying takes two steps, and so two layers [Olsson2022]: note at each token which one came before,
-# then find the place whose note is the present token. (Training segments have 12 to 36 tokens, so that no distance is
-# fixed. Each depth has the learning rate that is best on validation rows, with a seed of its own.)
-#
-# **Predict:** will the model of one layer be better than counting?
+# What does a model do with its context? The smallest case: 24 random tokens of 32 kinds, repeated. Nothing predicts the
+# segment (ln 32 = 3.47 nats per token). Its repeat can be predicted in two ways. *Counting:* only the segment's tokens
+# come, each as often as it did. *Copying:* look for the last time that this token occurred, and say what followed then.
+# Copying takes two steps, and so two layers [Olsson2022]: note at each token which one came before, then find the place
+# whose note is the present token. (Training segments have 12 to 36 tokens, so that no distance is fixed. Each depth has
+# the rate that is best on validation rows, with another seed.) **Predict:** will one layer beat counting on average?
 
 # %%
 from minillm.course.plots import legend_below, plot_seeds
@@ -227,9 +227,9 @@ for (label, colour), some in zip((("2 layers", BLUE), ("1 layer", ORANGE)), curv
     plot_seeds(axes, np.arange(1, ROW), some, label, colour, linewidth=1)
 axes.axhline(np.log(32), color=GREY, linestyle="--", linewidth=1, label="ln 32: a blind guess")
 axes.axhline(counting, color=GREY, linestyle=":", linewidth=1.5, label="counting")
-axes.vlines((SEGMENT, 2 * SEGMENT), 0, 4, color=GREY, linewidth=0.7)
+axes.vlines((SEGMENT, 2 * SEGMENT), 0, 5, color=GREY, linewidth=0.7)
 axes.set(xlabel="position (lines: the segment begins again)", ylabel="loss, nats per token")
-axes.set(ylim=(0, 4), title="Two layers copy, one counts")
+axes.set(ylim=(0, 5), title="Two layers copy, one does not")
 legend_below(figure, 4)
 print("saved", lesson.figure(figure, "induction"))
 free_memory()
@@ -290,13 +290,13 @@ lesson.claims.decide("tunes-better", far["none, at 256"], minus=far["interpolati
 figure, panels = canvas(2, 9, 4.2, sharey=True)
 shown = (["windows of 64", *WAYS], ["windows of 64", *ARMS])
 colours = ([GREY, ORANGE, AMBER, GREEN, BLUE], [GREY, PINK, ORANGE, AMBER, BLUE])
-titles = ("As trained: YaRN alone holds", "Sixty steps at 256 repair")
+titles = ("As trained: YaRN loses least", "Sixty steps at 256 repair")
 for axes, names, some, title in zip(panels, shown, colours, titles, strict=True):
     for name, colour in zip(names, some, strict=True):
         pieces = curve[name].reshape(len(OTHER_SEEDS), -1, 16).mean(2)  # sixteen positions together
         plot_band(axes, np.arange(8, 256, 16), pieces.T, name, colour)
     axes.axvline(64, color=GREY, linestyle="--", linewidth=1)
-    axes.set(xlabel="position (dashed: the trained length)", title=title)
+    axes.set(xlabel="position (dashed: the trained length; bands: 95 %)", title=title)
     axes.legend(frameon=False, fontsize=7, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.2))
 panels[0].set_ylabel("loss, nats per character")
 print("saved", lesson.figure(figure, "extension"))
@@ -305,11 +305,11 @@ print("saved", lesson.figure(figure, "extension"))
 # ## A real model at its own lengths
 #
 # SmolLM2 was trained for 8,192 tokens. The last 128 tokens of each passage are read again: the same words, with less
-# and less context. **Predict:** beyond the last 128 tokens, how much do 1,280 more help?
+# and less context. **Predict:** where they have 128 tokens before them, how much do 1,280 more help?
 #
-# A window can also slide as a mask, so that neither time nor memory grows. SmolLM2 was not trained so, and many of its
-# heads rest on the first tokens (an *attention sink*, [Xiao2023]). What happens when these leave the window? And when
-# the mask keeps the first four in sight (`minillm/attention/sinks.py`)? Both masks show 128 tokens.
+# A window can also slide as a mask, so that neither time nor memory grows. SmolLM2 was not trained so, and has heads
+# that rest on the first tokens (an *attention sink*, [Xiao2023]). **Predict:** what happens when these leave the
+# window? And when the mask keeps the first four in sight (`minillm/attention/sinks.py`)? Both masks show 128 tokens.
 
 # %%
 from minillm.attention.attention import causal_mask
@@ -332,7 +332,7 @@ for name in list(seen)[1:]:  # from the mask to the losses under it
     seen[name] = np.array([masked_nats(model.params, ids[: SLID + 1], seen[name], smollm2) for ids in passages])
 late = {name: some[:, -64:].mean(1) for name, some in seen.items()}
 late["a restart at 192"] = np.array([nats(ids[192 : SLID + 1])[-64:].mean() for ids in passages])
-print("words 256 to 319:", {name: round(float(some.mean()), 2) for name, some in late.items()})
+print("nats per token, positions 256 to 319:", {name: round(float(some.mean()), 2) for name, some in late.items()})
 lesson.claims.decide("window-breaks", late["the last 128"], minus=late["a restart at 192"])
 lesson.claims.decide("sinks", late["the last 128"], minus=late["the first 4 and the last 124"])
 
@@ -340,12 +340,12 @@ figure, (left, right) = canvas(2, 9, 3.5)
 for losses in np.array(list(last.values())).T:
     left.plot(range(len(last)), losses, "o-", color=BLUE, alpha=0.5, markersize=4)
 left.set_xticks(range(len(last)), [f"{n:,}" for n in last])
-left.set(xlabel="tokens before, at least", ylabel="loss, nats per token", title="The same words, with more before them")
+left.set(xlabel="tokens before, at least", ylabel="loss, nats per token", title="More context, less loss")
 for (name, losses), colour, mark in zip(seen.items(), (BLUE, ORANGE, GREEN), ("o-", "s-", "^--"), strict=True):
     pieces = losses.reshape(len(passages), -1, 32).mean((0, 2))
     right.plot(np.arange(16, SLID, 32), pieces, mark, markersize=4, color=colour, label=f"sees {name}")
 right.axvline(CHUNK, color=GREY, linestyle="--", linewidth=1)
-right.set(xlabel="position (dashed: 128)", ylabel="loss, nats per token", title="Four tokens save the window")
+right.set(xlabel="position (dashed: 128)", ylabel="loss, nats per token", title="The first four tokens save the window")
 right.legend(frameon=False, fontsize=8)
 print("saved", lesson.figure(figure, "smollm2"))
 
@@ -377,20 +377,20 @@ figure, axes = canvas(1, 5.6, 3.6)
 for pair in np.exp(np.stack([everything[:, 0], windowed[:, 0]], 1)):
     axes.plot([0, 1], pair, "o-", color=BLUE, alpha=0.6)
 axes.set_xticks([0, 1], ["the whole talk", f"its last {WINDOW} tokens"])
-axes.set(xlim=(-0.3, 1.3), yscale="log", ylabel="P(answer), a line a fact", title="Out of the window, out of mind")
+axes.set(xlim=(-0.3, 1.3), yscale="log", ylabel="P(answer), one line per fact", title="No fact in sight, no answer")
 print("saved", lesson.figure(figure, "memory"))
 
 # %% [markdown]
 # ## From reference to twin
 #
-# A context extension changes numbers that describe a model, so there is one of it and both sides read its `Config`.
-# The reference computes float64 angles; the twin joins them from tables, since a float32 angle has lost its digits at
-# position 100,000. And a warning: our models of letters are tiny. What they do not show, a large model may.
+# A context extension changes numbers that describe a model, so it is written once and both sides read its `Config`. The
+# reference computes float64 angles; the twin's come from tables, since float32 numbers near 100,000 are 0.008 apart,
+# too coarse for an angle. And a warning: our models of letters are tiny. What they do not show, a large model may.
 #
 # ## Questions
 #
 # 1. Why does a rotation by the position make attention depend on distances only?
-# 2. What would the curve of one layer look like if all segments had 24 tokens?
+# 2. Why is one layer better than counting where the repeat begins? And if all segments had 24 tokens?
 # 3. A program keeps the first four tokens and the last 124. Does it know what stood at position 100 of a long text?
 #
 # To read next: [Olsson2022] on induction; [Chen2023] and [Peng2023] on stretching; [Ainslie2023] on sharing key/value
