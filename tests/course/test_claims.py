@@ -11,8 +11,8 @@ from minillm.course.rules import read_rule
 from minillm.errors import InputError, MinillmError
 from minillm.files import whole_file
 
-KEYS = ["id", "statement", "chapter", "source", "published"]
-KEYS += ["measured", "intervals", "verdict", "rule", "preconditions"]
+KEYS = ["id", "check", "statement", "chapter", "source", "published", "published_on"]
+KEYS += ["measured", "intervals", "p", "corrected_p", "verdict", "rule", "preconditions"]
 
 
 def stated(*ids):
@@ -52,9 +52,10 @@ def test_the_table_keeps_every_word_and_verdict(width):
         console.print(claims.table())
     lines = shown.get().splitlines()
     assert max(map(len, lines)) <= width
-    heads = next(line.split() for line in lines if "statement" in line)
-    assert heads == ["statement", "source", "published", "measured", "verdict"]
-    assert {"0.5", "0.3333", "supported", "Brown"} <= set(shown.get().split())
+    assert next(line.split() for line in lines if "verdict" in line) == ["verdict", "claim"]
+    text = " ".join(shown.get().split())
+    assert "supported Sums favour short answers." in text
+    assert "measured 0.3333 rule: it above 0 source: Brown et al. 2020; published: 0.5" in text
 
 
 def test_a_file_appears_whole_or_not_at_all(tmp_path):
