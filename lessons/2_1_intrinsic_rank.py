@@ -4,7 +4,7 @@
 # - **Section:** 2.1
 # - **Korean title:** 내재적 랭크
 # - **Time:** 4 minutes (2 with `--fast`), 3 GB
-# - **You will see:** a network of 4,810 parameters that is steered by 10 to 800 numbers; what fine-tuning changes in
+# - **You will see:** a network of 4,810 parameters that is steered by 25 to 800 numbers; what fine-tuning changes in
 #   a matrix, direction by direction; and whether training that may use few directions is enough
 
 # %% [markdown]
@@ -124,8 +124,8 @@ lesson.claims.decide("gradient", np.abs(by_hand - by_jax).max() / np.abs(by_jax)
 from minillm.training.fit import Adam, fit, linear_rates
 from minillm.training.sweep import at_best_rate, side_by_side
 
-DIMENSIONS, SEEDS, STEPS = (10, 25, 50, 100, 200, 400, 800), range(3) if fast else range(20, 26), 200
-WHOLE_RATES, RATES, UNCLIPPED = (0.01, 0.03, 0.1, 0.3), (0.1, 0.3, 1.0, 3.0), Adam(clip_norm=None)
+DIMENSIONS, SEEDS, STEPS = (25, 50, 100, 200, 400, 800), range(3) if fast else range(30, 36), 200
+WHOLE_RATES, RATES, UNCLIPPED = (0.01, 0.03, 0.1, 0.3), (0.1, 0.3, 1.0, 3.0, 10.0), Adam(clip_norm=None)
 chosen = np.stack([np.random.default_rng(seed).integers(0, 3500, (STEPS, 250)) for seed in SEEDS], 1)
 mirror, shuffled = images.reshape(-1, 8, 8)[:, :, ::-1].reshape(-1, 64), labels.copy()
 shuffled[:3500] = np.random.default_rng(7).permutation(labels[:3500])
