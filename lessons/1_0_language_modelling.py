@@ -3,7 +3,7 @@
 #
 # - **Section:** 1.0
 # - **Korean title:** 언어 모델링
-# - **Time:** 2 minutes (1 with `--fast`), 3 GB
+# - **Time:** 4 minutes (2 with `--fast`), 3 GB
 # - **You will see:** a real language model guess the next word, in NumPy and in JAX; classify, answer and rate
 #   summaries by nothing but that; and what more parameters and more text change
 

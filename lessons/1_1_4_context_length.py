@@ -3,7 +3,7 @@
 #
 # - **Section:** 1.1.4
 # - **Korean title:** 컨텍스트 길이
-# - **Time:** 3 minutes (2 with `--fast`), 2 GB
+# - **Time:** 6 minutes (4 with `--fast`), 2 GB
 # - **You will see:** positions as clocks; where attention looks; what fits in a window and what it costs; a model learn
 #   to copy; a window stretched after training; and a real model forget a name when the window slides over it
 

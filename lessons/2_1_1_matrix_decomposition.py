@@ -3,7 +3,7 @@
 #
 # - **Section:** 2.1.1
 # - **Korean title:** 행렬 분해
-# - **Time:** 2 minutes (1 with `--fast`), 6 GB
+# - **Time:** 3 minutes (1 with `--fast`), 3 GB
 # - **You will see:** what a matrix does to a circle; three ways to the same decomposition; a photograph without nine
 #   tenths of its directions; and a language model that survives a cut or not, depending on how one measures the error
 

@@ -3,7 +3,7 @@
 #
 # - **Section:** 2.1.3
 # - **Korean title:** LoRA의 네 가지 장점
-# - **Time:** 2 minutes (1 with `--fast`), 2.6 GB
+# - **Time:** 3 minutes (2 with `--fast`), 3 GB
 # - **You will see:** what an adapter saves while a model is trained, and what it does not; what it costs when the model
 #   is used; what the base forgets; and one batch in which every row has the adapter of another domain
 
