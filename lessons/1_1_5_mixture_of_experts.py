@@ -3,7 +3,7 @@
 #
 # - **Section:** 1.1.5
 # - **Korean title:** 전문가 혼합
-# - **Time:** 3 minutes (2 with `--fast`), 1.5 GB
+# - **Time:** 6 minutes (4 with `--fast`), 1.5 GB
 # - **You will see:** a picture of four words on their way through three experts; experts that learn a made-up task
 #   faster than a dense layer of equal work; a router that collapses, and five ways to help it; experts that are added
 #   later; and what remains of all this when small models read Shakespeare
