@@ -3,7 +3,7 @@
 #
 # - **Section:** 2.1.2
 # - **Korean title:** LoRA
-# - **Time:** 3 minutes (2 with `--fast`), 2 GB
+# - **Time:** 4 minutes (3 with `--fast`), 2 GB
 # - **You will see:** a picture of W + BA; why one of the two matrices begins at zero; what the rank buys; which
 #   learning rate LoRA wants, and what alpha does to it; and a real model that learns a task by 0.1 % of its parameters
 
