@@ -184,20 +184,20 @@ full = accuracies(whole).mean()
 print(f"whole network: {full:.3f} (learning rate {whole_rate}); before training on these digits:", end=" ")
 print(*(f"{name} {accuracies(thetas).mean():.2f}" for name, thetas in starts.items()), sep=", ")
 
-scores, d90, inside = {}, {}, WHOLE_RATES[0] < whole_rate < WHOLE_RATES[-1]
+scores, d90, inside = {}, {}, {}
 for name, thetas in starts.items():
     runs = [at_best_rate(trained_inside(thetas, d), RATES, mistakes) for d in DIMENSIONS]
     scores[name] = np.stack([accuracies(ends) for ends, _ in runs], 1)
     reached, d90[name] = scores[name].max(1) >= 0.9 * full, np.full(len(SEEDS), np.inf)  # infinity: beyond the largest
     d90[name][reached] = [intrinsic_dimension(DIMENSIONS, list(row), full) for row in scores[name][reached]]
-    inside &= all(RATES[0] < rate < RATES[-1] for d, (_, rate) in zip(DIMENSIONS, runs, strict=True) if 25 < d < 400)
+    inside[name] = all(rate in RATES[1:-1] for d, (_, rate) in zip(DIMENSIONS, runs, strict=True) if 25 < d < 400)
     print(f"{name:9}", *(f"{d}: {mean:.2f} " for d, mean in zip(DIMENSIONS, scores[name].mean(0), strict=True)), end="")
     print(" rates", *(rate for _, rate in runs), " d_90", *(f"{size:.0f}" for size in d90[name]))
-inside &= bool(np.isfinite([d90["new"], d90["mirrored"]]).all())
-lesson.claims.decide("few-dimensions", d90["new"] if inside else None, inside=inside)
+fits = whole_rate in WHOLE_RATES[1:-1] and bool(np.isfinite([d90["new"], d90["mirrored"]]).all())
+lesson.claims.decide("few-dimensions", d90["new"] if fits else None, inside=fits and inside["new"])
 saved = np.log(np.minimum(d90["new"], d90["shuffled"]) / d90["mirrored"])
 times = f"{np.exp(saved.mean()):.2f} times"
-lesson.claims.decide("pretraining-helps", saved if inside else None, inside=inside, measured=times)
+lesson.claims.decide("pretraining-helps", saved if fits else None, inside=fits and all(inside.values()), measured=times)
 
 # %%
 figure, ax = canvas()
