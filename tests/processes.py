@@ -1,4 +1,4 @@
-"""What the processes that tests start are given: this tree first, the CPU, and as many devices as asked for."""
+"""Processes that tests start: they import this tree and see the CPU as one device or several."""
 
 import os
 import socket

@@ -110,8 +110,8 @@ def paired_answers_interval(left: np.ndarray, right: np.ndarray, level: float) -
 def smallest_error(decides: Callable[[float], bool]) -> float:
     """The smallest error probability at which intervals decide: the p-value of whatever they are of.
 
-    Intervals narrow as the error grows, so what they decide at one error they decide at every larger one. Between
-    1e-9 and 1 the answer is right to a millionth of itself.
+    Intervals narrow as the error grows, so what they decide at one error they decide at every larger one. What is
+    below 1e-9 is given as 1e-9, a bound; else the answer is right to a millionth of itself.
 
     >>> round(smallest_error(lambda error: error >= 0.02), 4)
     0.02
