@@ -23,8 +23,8 @@ for name, value in {
     given = os.environ.setdefault(name.upper(), value)
     jax.config.update(name, given if name.endswith("dir") else int(given))
 
-# A test runs a program once, so LLVM is not asked to make it fast: a sixth of the comparer of twins took a quarter less
-# processor time so. Where XLA_FLAGS is set it stays; `.ci/run` has the extras' tests compiled as users have it.
+# A test runs a program once, so LLVM is not asked to make it fast: a sixth of the comparer of twins took a quarter
+# less processor time so. Where XLA_FLAGS is set it stays; `.ci/run` has the extras' tests compiled as users have it.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true")
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")

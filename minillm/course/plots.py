@@ -68,11 +68,15 @@ def shades(count: int) -> Any:
 
 def plot_means(ax: "Axes", x: Any, values: Any, label: str, colour: str, **style: Any) -> None:
     """Means over the last axis, the runs, with bars that reach over their 95 % intervals (Student's t)."""
-    intervals = [mean_interval(np.asarray(row, float), 0.95) for row in values]
-    means = np.array([interval.estimate for interval in intervals])
-    bars = [means - [i.low for i in intervals], [i.high for i in intervals] - means]
+    means, low, high = _mean_intervals(values)
     settings = {"fmt": "o", "markersize": 4, "capsize": 2, "linewidth": 1.2, "elinewidth": 1, **style}
-    ax.errorbar(x, means, yerr=bars, color=colour, label=label, **settings)
+    ax.errorbar(x, means, yerr=[means - low, high - means], color=colour, label=label, **settings)
+
+
+def _mean_intervals(values: Any) -> Any:
+    """Three rows: the mean of each row of values, and the ends of its 95 % interval."""
+    intervals = [mean_interval(np.asarray(row, float), 0.95) for row in values]
+    return np.array([(interval.estimate, interval.low, interval.high) for interval in intervals]).T
 
 
 def dial(ax: "Axes", seen: float, hands: Iterable[tuple[float, str]]) -> None:
@@ -97,9 +101,8 @@ def weights_map(ax: "Axes", weights: Any, labels: Iterable[str]) -> None:
 
 def plot_band(ax: "Axes", x: Any, values: Any, label: str, colour: str, style: str = "-") -> None:
     """Means over the last axis, the runs, as a line, and their 95 % intervals (Student's t) as a band around it."""
-    intervals = [mean_interval(np.asarray(row, float), 0.95) for row in values]
-    ax.plot(x, [interval.estimate for interval in intervals], style, color=colour, label=label, linewidth=1.2)
-    low, high = ([getattr(interval, end) for interval in intervals] for end in ("low", "high"))
+    means, low, high = _mean_intervals(values)
+    ax.plot(x, means, style, color=colour, label=label, linewidth=1.2)
     ax.fill_between(x, low, high, color=colour, alpha=0.2, linewidth=0)
 
 

@@ -22,7 +22,7 @@ CONFIGS = [
     MoEConfig(8, k=3, renormalise=False, capacity_factor=0.7),
     MoEConfig(16, k=2, capacity_factor=1.0),
 ]
-# Which problem on which meshes: each layer on one, each form of mesh twice; a pair costs some five seconds of processor time.
+# Which problem on which meshes: each layer on two, each form of mesh twice. A pair costs some five seconds.
 IN_ONE = {0: [(2, 4), (8, 1)], 1: [(1, 8), (4, 2)], 2: [(4, 2), (8, 1)], 3: [(2, 4), (1, 8)]}
 IN_TWO = {0: [(2, 4)], 3: [(1, 8)]}  # processes
 
