@@ -234,6 +234,7 @@ from minillm.data.batches import in_rows
 from minillm.decomposition.low_rank_jax import explained_energy
 from minillm.models.model_files import open_model
 from minillm.parameters import leaf_at, linear_paths, replace_leaves
+from minillm.training.allocator import give_back_freed_memory, map_large_pieces
 from minillm.training.changes import free_change, loss_with, next_token_loss, thin_change
 
 base, RANK, CUTS, TUNING_STEPS = open_model("base"), 8, (1, 2, 4, 8, 16, 32), 30 if fast else 60
@@ -328,12 +329,9 @@ left.axvline(RANK, color=GREY, lw=1, ls="--", label=f"{RANK} directions")
 left.set(xlabel="first directions, of 128", ylabel="fraction of the energy", ylim=(0, 1.02))
 left.set_title("Energy in the first directions", fontsize=10)
 left.legend(fontsize=8)
-bars = {"capsize": 2, "ms": 5}
+right.errorbar(CUTS, parts.mean(0), parts.std(0, ddof=1), marker="o", color=BLUE, label="free, then cut", capsize=2)
 right.errorbar(
-    CUTS, parts.mean(0), parts.std(0, ddof=1), marker="o", color=BLUE, label="trained free, then cut", **bars
-)
-right.errorbar(
-    1.07 * RANK, ratios.mean(), ratios.std(ddof=1), marker="s", color=ORANGE, label="trained at rank 8", ls="", **bars
+    1.07 * RANK, ratios.mean(), ratios.std(ddof=1), fmt="s", color=ORANGE, label="trained at rank 8", capsize=2
 )
 right.axhline(0.9, color=GREY, lw=1, ls="--", label="90 % of the free gain")
 right.set(xscale="log", xlabel="rank of every matrix's change", ylabel="fraction of the free gain", ylim=(0, 1.2))
@@ -351,6 +349,8 @@ print("saved", lesson.figure(figure, "change"))
 # **Predict:** the model is wider and the change smaller. How much of the gain is in 8 directions, of 192 to 576?
 
 # %%
+give_back_freed_memory()
+map_large_pieces()  # SmolLM2's buffers are large: give each back when it is free
 smol, steps = open_model("smollm2"), 4 if fast else 6
 frozen = jax.device_put(smol.params)
 last = [path for path in linear_paths(smol.params) if int(path.split(".")[1]) >= smol.config.num_layers - 3]
